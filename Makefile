@@ -1,0 +1,167 @@
+# Weft. `make help` lists the targets; V=1 shows commands; CC=clang works as well as gcc.
+#
+# One Makefile, objects under build/ (B=DIR for elsewhere), headers tracked by -MMD.
+
+VERSION = 0.1.0
+CC     ?= gcc
+OPT    ?= -O2 -g
+B      ?= build
+PREFIX ?= /usr/local
+DATA   ?= data
+
+# Each warning has caught something: shadowed counters, missing prototypes that hide typos in names,
+# variable-length arrays that overflow stacks, arithmetic on void pointers.
+WARN = -Wall -Wextra \
+       -Wshadow \
+       -Wstrict-prototypes \
+       -Wmissing-prototypes \
+       -Wpointer-arith \
+       -Wvla \
+       -Wno-unused-parameter
+# The floating-point contract of the library: a fused multiply-add appears only where it is written,
+# and nothing is reassociated. The last two allow vector code and change no finite result.
+FP   = -ffp-contract=off -fno-math-errno -fno-trapping-math
+
+FLAGS = -std=gnu11 $(OPT) $(WARN) $(WERROR) $(FP) -fopenmp -fPIC -fvisibility=hidden \
+        -I. -MMD -MP $(CFLAGS)
+LIBS  = -ljansson -lz -lm -lpthread
+
+# Folders in the order of the layers.
+TENSOR   = $(sort $(wildcard tensor/*.c))
+KERNELS  = $(sort $(wildcard tensor/kernels/*.c))
+AUTOGRAD = $(sort $(wildcard autograd/*.c))
+COMPILER = $(sort $(wildcard compiler/*.c))
+NN       = $(sort $(wildcard nn/*.c))
+SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c))
+CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
+TESTS    = $(sort $(wildcard tests/*.c))
+BENCH    = $(sort $(wildcard bench/bench_*.c))
+BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
+
+LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
+MODEL_SRC = $(SHARED) $(CONVLSTM)
+obj       = $(patsubst %.c,$(B)/%.o,$(1))
+LIB_OBJ   = $(call obj,$(LIB_SRC))
+MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
+TEST_OBJ  = $(call obj,$(TESTS))
+BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
+
+ifeq ($(V),1)
+Q =
+say = @:
+else
+Q = @
+say = @printf '  %-6s %s\n'
+endif
+
+# `make setup run` must set up first, also under -j.
+FIRST = $(filter setup,$(MAKECMDGOALS))
+JOBS  = $(shell nproc 2>/dev/null || echo 2)
+make  = $(MAKE) --no-print-directory -j$(JOBS)
+
+all: ## library and program (the default)
+	@+$(make) $(B)/libweft.a $(B)/libweft.so $(B)/convlstm
+
+# --- building ---------------------------------------------------------------------------------------
+
+# Kernel files carry their instruction set in their name; nothing else is built with one.
+X86 := $(filter x86_64 amd64,$(shell uname -m))
+$(B)/tensor/kernels/%_avx2.o:   ISA = $(if $(X86),-O3 -mavx2 -mfma)
+$(B)/tensor/kernels/%_avx512.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl \
+                                        -mavx2 -mfma -mprefer-vector-width=512)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(FLAGS) $(ISA) -c $< -o $@
+
+$(B)/libweft.a: $(LIB_OBJ)
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $(LIB_OBJ)
+
+$(B)/libweft.so: $(LIB_OBJ)
+	$(say) LD $@
+	$(Q)$(CC) -shared -fopenmp $(OPT) $(CFLAGS) -Wl,-soname,libweft.so.0 -o $@ $(LIB_OBJ) $(LIBS)
+
+$(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
+$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS) -ldl
+
+$(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+.PRECIOUS: $(B)/bench/%.o
+
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) $(TESTS) $(BENCH) $(BENCHLIB))
+
+# --- using ------------------------------------------------------------------------------------------
+
+setup: ## install what the project needs (apt; dnf, pacman, brew as best effort)
+	$(Q)sh .ci/setup
+
+RUN = runs/quick
+run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (3 minutes), evaluate it, draw a GIF
+	@+$(make) $(B)/convlstm
+	$(Q)sh models/convlstm/quick.sh $(B)/convlstm $(RUN)
+
+test: | $(FIRST) ## build and pass the tests
+	@+$(make) $(B)/weft-tests $(B)/convlstm
+	$(Q)sh tests/run.sh $(B)
+
+bench: ## measure: verifies each result before timing it
+	@+$(make) $(BENCH_BIN) $(B)/convlstm
+	$(Q)sh bench/run.sh $(B)
+
+data: ## download MNIST and the official Moving MNIST test file into $(DATA)/
+	$(Q)sh models/moving_mnist/fetch.sh $(DATA)
+
+# --- checking ---------------------------------------------------------------------------------------
+
+SOURCES = $(wildcard $(foreach d,tensor tensor/kernels autograd compiler nn models/* tests tests/* \
+            bench,$(d)/*.c $(d)/*.h $(d)/*.inc $(d)/*.def))
+
+lint: ## no warnings with gcc and clang, headers stand alone and are C++, lengths, widths
+	$(Q)sh tests/lint.sh $(SOURCES)
+
+layers: ## the table of who may include whom
+	$(Q)sh tests/layers.sh
+
+san: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the canaries
+	$(Q)sh tests/san.sh
+
+# --- installing -------------------------------------------------------------------------------------
+
+INC = $(DESTDIR)$(PREFIX)/include/weft
+PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h tensor/op.h \
+         tensor/graph.h autograd/autograd.h compiler/compiler.h nn/nn.h
+
+install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)$(PREFIX)
+	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	$(Q)for h in $(PUBLIC); do \
+	    sed 's,#include "[a-z]*/\(.*\)",#include <weft/\1>,' $$h > $(INC)/$$(basename $$h) || exit 1; \
+	    chmod 644 $(INC)/$$(basename $$h); done
+	$(Q)install -m 644 $(B)/libweft.a $(DESTDIR)$(PREFIX)/lib/
+	$(Q)install -m 755 $(B)/libweft.so $(DESTDIR)$(PREFIX)/lib/libweft.so.$(VERSION)
+	$(Q)ln -sf libweft.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libweft.so.0
+	$(Q)ln -sf libweft.so.0 $(DESTDIR)$(PREFIX)/lib/libweft.so
+	$(Q)install -m 755 $(B)/convlstm $(DESTDIR)$(PREFIX)/bin/
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'Name: weft' 'Description: neural networks as plain C programs' \
+	    'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lweft' \
+	    'Libs.private: -fopenmp $(LIBS)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc
+
+uninstall: ## remove what install put there
+	$(Q)rm -rf $(INC)
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/lib/libweft.a $(DESTDIR)$(PREFIX)/lib/libweft.so* \
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc $(DESTDIR)$(PREFIX)/bin/convlstm
+
+clean: ## remove build/ and the quick run
+	$(Q)rm -rf $(B) $(RUN)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+.PHONY: all setup run test bench data lint layers san install uninstall clean help

@@ -1,0 +1,103 @@
+/* From graph to program. The public face of compiler/.
+ *
+ *   graph --passes--> graph --plan--> launches with fixed arguments and planned storage
+ *
+ * A program is compiled once and run many times; a run allocates nothing, decides nothing, and gives
+ * the same bits for every number of threads. It keeps no pointer into the graph, which may be freed;
+ * it keeps the buffers of leaves (wf_leaf), which must outlive it. */
+#ifndef WEFT_COMPILER_H
+#define WEFT_COMPILER_H
+
+#include <stdio.h>
+
+#include "tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct wf_program wf_program;
+
+typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
+
+/* The passes, in order; each can be switched off (to bisect, and for tests). Name, text. */
+#define WF_PASS_MAP(X)                                                                             \
+    X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, zero facts, pads, dead code */ \
+    X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
+    X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
+    X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */
+
+enum wf_pass {
+#define X(name, text) WF_PASS_INDEX_##name,
+    WF_PASS_MAP(X)
+#undef X
+        WF_N_PASS
+};
+enum {
+#define X(name, text) WF_PASS_##name = 1 << WF_PASS_INDEX_##name,
+    WF_PASS_MAP(X)
+#undef X
+        WF_PASS_ALL = (1 << WF_N_PASS) - 1
+};
+
+typedef struct wf_compile_opt {
+    wf_precision precision;
+    int threads;      /* 0: as OpenMP would (OMP_NUM_THREADS, affinity) */
+    unsigned off;     /* passes to leave out: WF_PASS_SIMPLIFY | ... */
+    bool no_assign;   /* leave out the graph's assignments (default: all of them are effects) */
+} wf_compile_opt;
+
+/* Compiles outputs[0 .. n) and, unless o.no_assign, every wf_assign of the graph.
+ * Errors: WF_MODEL with the graph's message if it is poisoned; WF_MEMORY. *out is NULL then.
+ * Owner: the caller frees *out. */
+WF_API wf_status wf_compile(wf_program **out, wf_graph *g, const wf_tensor *outputs, int n,
+                            wf_compile_opt o);
+WF_API void wf_program_free(wf_program *p);
+
+/* Runs once: reads inputs and leaves, computes outputs, performs the assignments. One thread at a
+ * time; different programs may run in different threads unless they share an assigned leaf. */
+WF_API wf_status wf_run(wf_program *p);
+
+/* The dense buffer of an input or output of the program, by handle or by name (wf_input's name,
+ * wf_name of an output); inputs may be written and outputs read between runs. NULL, and wf_error(),
+ * for anything else. Owner: the program, aligned to 64 bytes. Outputs keep their values until the
+ * next run. */
+WF_API void *wf_data(wf_program *p, wf_tensor t);
+WF_API void *wf_data_named(wf_program *p, const char *name, size_t *bytes);
+
+/* Copies in or out with the size checked: bytes must be exactly those of t. */
+WF_API wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size_t bytes);
+WF_API wf_status wf_read(wf_program *p, wf_tensor output, void *data, size_t bytes);
+
+WF_API wf_status wf_program_set_threads(wf_program *p, int threads); /* >= 1; 0: default */
+
+/* What the plan came to. */
+typedef struct wf_program_info {
+    size_t arena_bytes;       /* all intermediate storage, planned once */
+    size_t live_bytes;        /* lower bound: the largest set of values alive at once */
+    size_t scratch_bytes;     /* of all workers together, beside the arena */
+    uint32_t nodes;           /* after the passes */
+    uint32_t launches;        /* kernel calls a run */
+    uint32_t copies;          /* of them: pure copies (views and placements that had to move) */
+    uint32_t reference;       /* of them: reference evaluators (no tuned kernel) */
+    double flops;             /* of contractions, a run */
+    int threads;
+} wf_program_info;
+WF_API wf_program_info wf_program_describe(const wf_program *p);
+
+/* Writes the graph (or the program's graph after the passes) as text, one node a line. */
+WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);
+WF_API wf_status wf_program_dump(const wf_program *p, FILE *f);
+
+/* Computes t at once, through the compiler, into buffer (dense, `bytes` as t's). t must not depend
+ * on an input. Assignments are left out. */
+WF_API wf_status wf_eval(wf_tensor t, void *buffer, size_t bytes);
+
+/* Computes t and writes it to f (wf_print: stdout) with name, type and at most ~100 elements. */
+WF_API wf_status wf_fprint(FILE *f, wf_tensor t);
+WF_API wf_status wf_print(wf_tensor t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,133 @@
+/* The operation descriptor: everything that the rest of Weft knows about an operation.
+ *
+ * Invariants
+ *   - A node points to a `const wf_op`; nothing enumerates operations, nothing switches on one.
+ *     A descriptor in a user's file works like one of the library.
+ *   - `eval` is the meaning. Kernels, generated code and folding must agree with it.
+ *   - Functions here are pure: they look at their arguments only, allocate nothing and never print.
+ *
+ * A structural operation is one file with fixed chapters: index formula, attributes, infer, eval,
+ * gradient, kernel, samples, descriptor, constructor; and one line in tensor/op_list.c. */
+#ifndef WEFT_OP_H
+#define WEFT_OP_H
+
+#include "tensor/array.h"
+#include "tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the compiler may ask of an operation; its whole contract with one. */
+typedef enum wf_kind {
+    WF_KIND_LEAF,        /* input, parameter, constant: bound to a buffer                          */
+    WF_KIND_ELEMENTWISE, /* out[i] = f(in_0[i], ...) after broadcasting                            */
+    WF_KIND_REDUCE,      /* folds axes of one input                                                */
+    WF_KIND_VIEW,        /* one input seen through other strides (`view`), else a copy             */
+    WF_KIND_PLACE,       /* inputs written side by side into the output (`place`)                  */
+    WF_KIND_CONTRACT,    /* sum of products                                                        */
+    WF_KIND_OPAQUE,      /* anything else that is a pure function of inputs and attributes         */
+    WF_KIND_ASSIGN,      /* input 1 becomes the content of the leaf that input 0 is                */
+} wf_kind;
+
+typedef struct wf_type {
+    wf_dtype dtype;
+    wf_shape shape;
+} wf_type;
+
+/* Shape rule. Reads in[], attr; sets out; or returns wf_infer_fail(q, "x has %d channels, ...").
+ * The caller prefixes scope and operation name. */
+typedef struct wf_infer {
+    const wf_op *op;
+    const void *attr;
+    int n_in;
+    const wf_type *in; /* (n_in) */
+    wf_type out;
+    char message[320];
+} wf_infer;
+WF_API bool wf_infer_fail(wf_infer *q, const char *format, ...) WF_PRINTF(2, 3);
+
+/* One evaluation: operands and result in memory. */
+typedef struct wf_call {
+    const wf_op *op;
+    const void *attr;
+    int n_in;
+    const wf_array *in; /* (n_in) */
+    wf_array out;       /* in[0] is the leaf's array for an assign */
+} wf_call;
+
+/* Gradient rule: given y = op(x...) and the cotangent g of y (same type as y), emit nodes and set
+ * gx[i] for every i with wanted[i]: a tensor of x[i]'s dtype and shape, or WF_NONE where no gradient
+ * flows (indices, comparisons). A wanted gx[i] that is left unset is a bug that wf_grad reports. */
+typedef struct wf_grad_call {
+    wf_graph *graph;
+    wf_tensor y, g;
+    const void *attr;
+    int n_in;
+    const wf_tensor *x; /* (n_in) */
+    const bool *wanted; /* (n_in) */
+    wf_tensor *gx;      /* (n_in), zero on entry */
+} wf_grad_call;
+#define WF_NONE ((wf_tensor){NULL, UINT32_MAX})
+
+/* A fast path. It is chosen once, when a program is planned, and then run again and again.
+ * The work is `phases` rounds (0 means 1); round p is cut into pieces(c, p) pieces, a number that
+ * depends on shapes only, never on threads. A worker calls run for a range of pieces; pieces of one
+ * round write disjoint elements of `out` and `shared`; a barrier stands between rounds.
+ *   scratch  private to the worker, scratch_bytes(c), 64-byte aligned, not cleared
+ *   shared   one for the launch, shared_bytes(c), 64-byte aligned, not cleared */
+typedef struct wf_fast {
+    bool (*applicable)(const wf_call *c); /* by types, shapes and strides; data pointers are NULL */
+    int phases;
+    int64_t (*pieces)(const wf_call *c, int phase);
+    size_t (*scratch_bytes)(const wf_call *c); /* NULL: none */
+    size_t (*shared_bytes)(const wf_call *c);  /* NULL: none */
+    void (*run)(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
+                void *shared);
+} wf_fast;
+
+/* Samples for the enumerating tests: the i-th (0, 1, ...) instance of the operation on leaves made
+ * by the sampler, poison when i is past the last. Include odd, size-1 and size-0 extents, negative
+ * axes, and every attribute. Keep each below ~200 elements: gradients are checked by differences. */
+typedef struct wf_sampler wf_sampler;
+struct wf_sampler {
+    wf_graph *graph;
+    wf_dtype real; /* f32 or f64: the dtype that real() gives */
+    wf_tensor (*make_real)(wf_sampler *s, wf_shape shape, double lo, double hi); /* differentiable */
+    wf_tensor (*make_index)(wf_sampler *s, wf_dtype t, wf_shape shape, int64_t below);
+    wf_tensor (*make_bool)(wf_sampler *s, wf_shape shape);
+};
+
+struct wf_op {
+    const char *name;
+    wf_kind kind;
+    int min_in, max_in;                                   /* max_in < 0: any number                */
+    bool (*infer)(wf_infer *q);
+    void (*eval)(const wf_call *c);                       /* one thread, no allocation             */
+    void (*grad)(const wf_grad_call *c);                  /* NULL: not differentiable              */
+    const char *no_grad_reason;                           /* set exactly when grad is NULL         */
+    bool (*view)(const void *attr, const wf_array *in, wf_array *out); /* VIEW: false = must copy.
+                                      Sets out's data and stride; out's dtype and shape are given  */
+    void (*place)(const void *attr, const wf_array *out, int i, wf_array *slot); /* PLACE: sets
+                                      slot's data and stride; slot's dtype and shape (those of
+                                      input i) are given                                           */
+    const char *expr;                                     /* ELEMENTWISE: C text in a, b, c        */
+    const wf_fast *fast;                                  /* optional                              */
+    wf_tensor (*sample)(wf_sampler *s, int i);            /* NULL only for LEAF                    */
+    void (*print_attr)(const void *attr, char *buf, size_t size); /* NULL: no attributes           */
+};
+
+/* All operations of the library, NULL-terminated: for tests, tables and documentation. */
+WF_API const wf_op *const *wf_all_ops(void);
+
+/* --- for shape rules --------------------------------------------------------------------------- */
+
+/* axis in [-rank, rank) to [0, rank); fails the inference with a message otherwise. */
+WF_API bool wf_infer_axis(wf_infer *q, int64_t axis, int rank, int *out);
+/* NumPy broadcasting of two shapes; false if they do not agree. */
+WF_API bool wf_broadcast(const wf_shape *a, const wf_shape *b, wf_shape *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
