@@ -1,4 +1,4 @@
-/* Files: safetensors (read and write) and npy (read u8, f32, f64, i32, i64; write). Every refusal
+/* Files: safetensors (read and write) and npy (u8, bool, i32, i64, f16, f32, f64). Every refusal
  * returns WF_INPUT, WF_FORMAT, WF_OUTPUT or WF_MEMORY with file, tensor, offset and reason in
  * wf_error(). A header is believed only as far as the bytes of the file bear it out: memory never
  * grows by more than file size + 1 MiB because of what a header claims. Writing goes to a temporary
