@@ -1,0 +1,141 @@
+/* argmax: out[k] = the smallest i with x[k, i] = max over j of x[k, j] along one axis, as i64; a
+ * NaN counts as the largest. */
+#include <math.h>
+#include <stdio.h>
+
+#include "tensor/graph.h"
+#include "tensor/lines.h"
+
+extern const wf_op wf_op_argmax;
+
+/* --- attributes ----------------------------------------------------------------------------- */
+
+typedef struct argmax_attr {
+    int64_t axis; /* in [0, rank) once accepted */
+} argmax_attr;
+
+static void print_attr(const void *attr, char *buf, size_t size) {
+    snprintf(buf, size, "axis=%d", (int)((const argmax_attr *)attr)->axis);
+}
+
+static int axis_of(const void *attr, int rank) {
+    const int64_t axis = ((const argmax_attr *)attr)->axis;
+    return (int)(axis < 0 ? axis + rank : axis);
+}
+
+/* --- infer ---------------------------------------------------------------------------------- */
+
+static bool infer(wf_infer *q) {
+    const wf_shape *s = &q->in[0].shape;
+    int axis;
+    if (!wf_infer_axis(q, ((const argmax_attr *)q->attr)->axis, s->rank, &axis)) return false;
+    if (s->dim[axis] == 0)
+        return wf_infer_fail(q, "x has no elements along axis %d, so none is the largest", axis);
+    wf_shape out = wf_shape_make(s->rank - 1, s->dim);
+    for (int i = axis; i < out.rank; i++) out.dim[i] = s->dim[i + 1];
+    q->out = (wf_type){WF_I64, out};
+    return true;
+}
+
+/* --- eval ----------------------------------------------------------------------------------- */
+
+static int64_t largest_real(const wf_array *x, int64_t at, int64_t n, int64_t stride) {
+    int64_t best = 0;
+    double m = wf_get(x, at);
+    for (int64_t i = 1; i < n && !isnan(m); i++) {
+        const double v = wf_get(x, at + i * stride);
+        if (v > m || isnan(v)) best = i, m = v;
+    }
+    return best;
+}
+
+static int64_t largest_i64(const int64_t *x, int64_t n, int64_t stride) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (x[i * stride] > x[best * stride]) best = i;
+    return best;
+}
+
+static int64_t largest_f32(const float *x, int64_t n, int64_t stride) {
+    int64_t best = 0;
+    float m = x[0];
+    for (int64_t i = 1; i < n && m == m; i++) {
+        const float v = x[i * stride];
+        if (v > m || v != v) best = i, m = v;
+    }
+    return best;
+}
+
+static void eval_lines(const wf_call *c, int64_t first, int64_t last) {
+    const wf_array *x = &c->in[0];
+    const int axis = axis_of(c->attr, x->shape.rank);
+    const int64_t n = x->shape.dim[axis], stride = x->stride[axis];
+    for (int64_t line = first; line < last; line++) {
+        const int64_t at = wf_line_offset(&x->shape, axis, line, x->stride, false);
+        const int64_t to = wf_line_offset(&x->shape, axis, line, c->out.stride, true);
+        *(int64_t *)wf_at(&c->out, to) = x->dtype == WF_F32 ? largest_f32(wf_at(x, at), n, stride)
+                                         : x->dtype == WF_I64
+                                                 ? largest_i64(wf_at(x, at), n, stride)
+                                                 : largest_real(x, at, n, stride);
+    }
+}
+
+static int64_t n_lines(const wf_call *c) {
+    const wf_shape *s = &c->in[0].shape;
+    return wf_shape_count(s) > 0 ? wf_lines_count(s, axis_of(c->attr, s->rank)) : 0;
+}
+
+static void eval(const wf_call *c) { eval_lines(c, 0, n_lines(c)); }
+
+/* --- kernel --------------------------------------------------------------------------------- */
+
+static bool applicable(const wf_call *c) { return true; }
+static int64_t pieces(const wf_call *c, int phase) {
+    const wf_shape *s = &c->in[0].shape;
+    return wf_lines_pieces(n_lines(c), s->dim[axis_of(c->attr, s->rank)]);
+}
+static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
+                void *shared) {
+    const int64_t lines = n_lines(c), n = pieces(c, phase);
+    eval_lines(c, wf_lines_first(lines, n, first), wf_lines_first(lines, n, last));
+}
+static const wf_fast fast = {.applicable = applicable, .pieces = pieces, .run = run};
+
+/* --- samples -------------------------------------------------------------------------------- */
+
+static wf_tensor sample(wf_sampler *s, int i) {
+    switch (i) {
+    case 0: return wf_argmax(s->make_real(s, WF_SHAPE(7), -2, 2), 0);
+    case 1: return wf_argmax(s->make_real(s, WF_SHAPE(3, 5), -2, 2), 0);
+    case 2: return wf_argmax(s->make_real(s, WF_SHAPE(3, 1, 5), -2, 2), -1);
+    case 3: return wf_argmax(s->make_real(s, WF_SHAPE(3, 1, 5), -2, 2), 1);
+    case 4: return wf_argmax(s->make_real(s, WF_SHAPE(0, 4), -2, 2), 1);
+    case 5: return wf_argmax(s->make_index(s, WF_I64, WF_SHAPE(4, 6), 5), -2);
+    case 6: return wf_argmax(s->make_index(s, WF_I32, WF_SHAPE(2, 9), 4), 1);
+    case 7: return wf_argmax(s->make_bool(s, WF_SHAPE(2, 9)), 1);
+    default: return (wf_tensor){s->graph, 0};
+    }
+}
+
+/* --- descriptor ----------------------------------------------------------------------------- */
+
+const wf_op wf_op_argmax = {
+        .name = "argmax",
+        .kind = WF_KIND_OPAQUE,
+        .min_in = 1,
+        .max_in = 1,
+        .infer = infer,
+        .eval = eval,
+        .no_grad_reason = "its value is an index",
+        .fast = &fast,
+        .sample = sample,
+        .print_attr = print_attr,
+};
+
+/* --- constructor ---------------------------------------------------------------------------- */
+
+wf_tensor wf_argmax(wf_tensor x, int axis) {
+    const int rank = wf_rank(x);
+    const argmax_attr a = {axis < 0 && axis >= -rank ? axis + rank : axis};
+    return wf_emit1(&wf_op_argmax, &a, sizeof a, x);
+}

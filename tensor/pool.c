@@ -1,0 +1,120 @@
+/* Attributes, shape rule and geometry of pooling. */
+#include "tensor/pool.h"
+
+#include <stdio.h>
+
+#include "tensor/lines.h"
+#include "tensor/size.h"
+
+wf_pool_attr wf_pool_attr_make(int rank, const wf_pool_opt *o) {
+    wf_pool_attr a = {.count_pad = o->count_pad};
+    for (int i = 0; i < 3 && i < rank - 2; i++) {
+        a.kernel[i] = o->kernel[i];
+        a.stride[i] = o->stride[i] ? o->stride[i] : o->kernel[i];
+        a.pad[i] = o->pad[i];
+    }
+    return a;
+}
+
+void wf_pool_print(const void *attr, char *buf, size_t size) {
+    const wf_pool_attr *a = attr;
+    int n = 1;
+    while (n < 3 && a->kernel[n]) n++;
+    char k[3][40] = {"", "", ""};
+    const int32_t *const list[3] = {a->kernel, a->stride, a->pad};
+    for (int l = 0; l < 3; l++)
+        for (int i = 0, used = 0; i < n; i++)
+            used += snprintf(k[l] + used, sizeof k[l] - (size_t)used, "%s%d", i ? "," : "",
+                             list[l][i]);
+    char extent[80] = "";
+    for (int i = 0, used = 0; i < n && a->extent[i]; i++)
+        used += snprintf(extent + used, sizeof extent - (size_t)used, "%s%lld",
+                         i ? "," : " extent=", (long long)a->extent[i]);
+    snprintf(buf, size, "kernel=%s stride=%s pad=%s%s%s", k[0], k[1], k[2],
+             a->count_pad ? " count_pad" : "", extent);
+}
+
+bool wf_pool_shape(wf_infer *q, const wf_type *x, wf_shape *y) {
+    const wf_pool_attr *a = q->attr;
+    const wf_shape *s = &x->shape;
+    char text[128];
+    if (s->rank < 3 || s->rank > 5)
+        return wf_infer_fail(q, "x has shape %s; it must be (N, S.., C) with 1 to 3 spatial axes",
+                             wf_shape_text(s, text, sizeof text));
+    if (!wf_dtype_is_real(x->dtype))
+        return wf_infer_fail(q, "x is %s; it must be f32 or f64", wf_dtype_name(x->dtype));
+    *y = *s;
+    for (int i = 0; i < s->rank - 2; i++) {
+        const int64_t extent = s->dim[i + 1];
+        int64_t padded;
+        if (a->kernel[i] < 1)
+            return wf_infer_fail(q, "kernel[%d] is %d; it must be at least 1", i, a->kernel[i]);
+        if (a->stride[i] < 1)
+            return wf_infer_fail(q, "stride[%d] is %d; it must be at least 1 (or 0 for the kernel)",
+                                 i, a->stride[i]);
+        if (a->pad[i] < 0 || a->pad[i] >= a->kernel[i])
+            return wf_infer_fail(q, "pad[%d] is %d; it must be at least 0 and less than kernel %d",
+                                 i, a->pad[i], a->kernel[i]);
+        if (extent == 0) return wf_infer_fail(q, "x has extent 0 along spatial axis %d", i);
+        if (!wf_add_i64(extent, 2 * (int64_t)a->pad[i], &padded) || padded < a->kernel[i])
+            return wf_infer_fail(q, "kernel[%d] is %d, more than x's extent %lld with pad %d", i,
+                                 a->kernel[i], (long long)extent, a->pad[i]);
+        y->dim[i + 1] = (padded - a->kernel[i]) / a->stride[i] + 1;
+    }
+    return true;
+}
+
+wf_pool wf_pool_make(const void *attr, const wf_array *x, const wf_array *y) {
+    const wf_pool_attr *a = attr;
+    const int n_spatial = x->shape.rank - 2, missing = 3 - n_spatial, last = x->shape.rank - 1;
+    wf_pool p = {.n = x->shape.dim[0],
+                 .c = x->shape.dim[last],
+                 .in = {1, 1, 1},
+                 .out = {1, 1, 1},
+                 .kernel = {1, 1, 1},
+                 .stride = {1, 1, 1},
+                 .count_pad = a->count_pad,
+                 .xs = {x->stride[0], 0, 0, 0, x->stride[last]},
+                 .ys = {y->stride[0], 0, 0, 0, y->stride[last]}};
+    for (int i = 0; i < n_spatial; i++) {
+        const int to = i + missing;
+        p.in[to] = x->shape.dim[i + 1];
+        p.out[to] = y->shape.dim[i + 1];
+        p.kernel[to] = a->kernel[i];
+        p.stride[to] = a->stride[i];
+        p.pad[to] = a->pad[i];
+        p.xs[to + 1] = x->stride[i + 1];
+        p.ys[to + 1] = y->stride[i + 1];
+    }
+    return p;
+}
+
+bool wf_pool_sample(wf_sampler *s, int i, wf_tensor *x, wf_pool_opt *o) {
+    static const struct {
+        int rank;
+        int64_t dim[5];
+        wf_pool_opt o;
+    } list[] = {
+        {4, {2, 4, 6, 3}, {.kernel = {2, 2}}},
+        {4, {1, 5, 7, 2}, {.kernel = {3, 2}, .stride = {2, 1}, .pad = {1, 0}}},
+        {4, {1, 5, 5, 2}, {.kernel = {3, 3}, .stride = {1, 2}, .pad = {1, 2}, .count_pad = true}},
+        {4, {1, 5, 6, 1}, {.kernel = {2, 2}, .stride = {3, 4}}},
+        {3, {2, 9, 3}, {.kernel = {4}, .stride = {3}, .pad = {3}}},
+        {3, {1, 1, 1}, {.kernel = {1}}},
+        {5, {1, 3, 4, 4, 2}, {.kernel = {2, 3, 2}, .stride = {1, 1, 2}, .pad = {1, 0, 1}}},
+        {4, {0, 4, 4, 2}, {.kernel = {2, 2}}},
+        {4, {2, 4, 4, 0}, {.kernel = {2, 2}}},
+    };
+    if (i < 0 || i >= (int)WF_COUNT(list)) return false;
+    *x = s->make_real(s, wf_shape_make(list[i].rank, list[i].dim), -2, 2);
+    *o = list[i].o;
+    return true;
+}
+
+int64_t wf_pool_rows(const wf_pool *p, const int64_t extent[3]) {
+    return p->n && p->c ? p->n * extent[0] * extent[1] : 0;
+}
+
+int64_t wf_pool_pieces(const wf_pool *p, const int64_t extent[3]) {
+    return wf_lines_pieces(wf_pool_rows(p, extent), extent[2] * p->c);
+}

@@ -1,0 +1,292 @@
+/* The threaded fast path of the reductions: brings the array to few axes, cuts it into pieces, and
+ * drives the stepping kernels over them.
+ *
+ * Axes are sorted by stride, and neighbours that lie side by side in memory become one. The
+ * innermost axis then decides the form: kept with stride 1 steps columns (bias gradients, batch
+ * norm), reduced with stride 1 steps rows (losses, norms, softmax), anything else steps one column
+ * at a time.
+ *
+ * The number of pieces depends on extents only. One kept axis is cut into chunks; if that is too
+ * few pieces, one reduced axis is cut into slices, whose partials merge in slice order. */
+#include "tensor/reduce.h"
+
+#define PIECE_VALUES 32768 /* a piece reads at least about this many values: ~5 us of work */
+#define MAX_PIECES 64
+#define COLS_UNIT 1024 /* columns are cut no narrower, so that rows are read in long stretches */
+#define ROW_UNIT 4096
+
+typedef struct axis {
+    bool reduced;
+    int64_t n, in, out; /* extent; strides in elements */
+    int64_t position;   /* stride in the flattened kept index */
+} axis;
+
+typedef struct layout {
+    int n_axes;
+    axis axes[WF_MAX_RANK]; /* outermost first */
+    int64_t n_kept, n_red;  /* elements */
+    int chunk_axis, slice_axis;
+    int64_t chunks, slices;
+} layout;
+
+static int64_t magnitude(int64_t stride) {
+    return stride == 0 ? INT64_MAX : stride < 0 ? -stride : stride;
+}
+
+/* Appends an axis before all those of smaller stride. */
+static void insert(layout *l, axis a) {
+    int at = l->n_axes++;
+    for (; at > 0 && magnitude(l->axes[at - 1].in) < magnitude(a.in); at--)
+        l->axes[at] = l->axes[at - 1];
+    l->axes[at] = a;
+}
+
+static void merge_neighbours(layout *l) {
+    int n = 0;
+    for (int i = 0; i < l->n_axes; i++) {
+        const axis a = l->axes[i];
+        axis *before = n ? &l->axes[n - 1] : NULL;
+        if (before && before->reduced == a.reduced && before->in == a.in * a.n &&
+            (a.reduced || before->out == a.out * a.n)) {
+            before->n *= a.n;
+            before->in = a.in;
+            before->out = a.out;
+        } else
+            l->axes[n++] = a;
+    }
+    l->n_axes = n;
+}
+
+/* The axis of one kind that can be cut into the most parts, and that number; -1 and 1 if none. */
+static int widest(const layout *l, bool reduced, int64_t *parts) {
+    int best = -1;
+    *parts = 1;
+    for (int i = 0; i < l->n_axes; i++) {
+        const axis *a = &l->axes[i];
+        if (a->reduced != reduced) continue;
+        const bool dense = i == l->n_axes - 1 && a->in == 1;
+        const int64_t units = !dense ? a->n : a->n / (reduced ? ROW_UNIT : COLS_UNIT);
+        if (units > *parts) best = i, *parts = units;
+    }
+    return best;
+}
+
+static layout make_layout(const wf_call *c, int n_out) {
+    const wf_reduce_nest nest = wf_reduce_split(c, n_out == 2);
+    layout l = {.n_kept = nest.n_kept, .n_red = nest.n_red};
+    for (int i = 0; i < nest.in.shape.rank; i++)
+        if (nest.in.shape.dim[i] != 1)
+            insert(&l, (axis){.n = nest.in.shape.dim[i],
+                              .in = nest.in.stride[i],
+                              .out = nest.out.stride[i]});
+    for (int i = 0; i < nest.red.shape.rank; i++)
+        if (nest.red.shape.dim[i] != 1)
+            insert(&l, (axis){.reduced = true,
+                              .n = nest.red.shape.dim[i],
+                              .in = nest.red.stride[i]});
+    merge_neighbours(&l);
+    int64_t position = 1;
+    for (int i = l.n_axes - 1; i >= 0; i--)
+        if (!l.axes[i].reduced) {
+            l.axes[i].position = position;
+            position *= l.axes[i].n;
+        }
+    int64_t want = l.n_kept * l.n_red / PIECE_VALUES;
+    want = want < 1 ? 1 : want > MAX_PIECES ? MAX_PIECES : want;
+    l.chunk_axis = widest(&l, false, &l.chunks);
+    if (l.chunks > want) l.chunks = want;
+    l.slice_axis = widest(&l, true, &l.slices);
+    if (l.slices > want / l.chunks) l.slices = want / l.chunks;
+    return l;
+}
+
+bool wf_reduce_applicable(const wf_call *c) {
+    return c->in[0].dtype == WF_F32 && c->out.dtype == WF_F32 &&
+           wf_shape_count(&c->in[0].shape) > 0;
+}
+
+int64_t wf_reduce_pieces(const wf_fold *fold, const wf_call *c, int phase) {
+    const layout l = make_layout(c, fold->n_out);
+    if (phase == 0) return l.chunks * l.slices;
+    return l.slices == 1 ? 0 : (l.n_kept + WF_FOLD_BLOCK - 1) / WF_FOLD_BLOCK;
+}
+
+size_t wf_reduce_scratch(const wf_call *c) {
+    return sizeof(double) * WF_FOLD_STATE * WF_FOLD_BLOCK;
+}
+
+/* Partials (slices, n_partial, n_kept). */
+size_t wf_reduce_shared(const wf_fold *fold, const wf_call *c) {
+    const layout l = make_layout(c, fold->n_out);
+    if (l.slices == 1) return 0;
+    return sizeof(double) * (size_t)(l.slices * fold->n_partial * l.n_kept);
+}
+
+/* --- phase 0 -------------------------------------------------------------------------------- */
+
+/* Narrows axis i to part p of n; returns where it begins. */
+static int64_t narrow(layout *l, int i, int64_t p, int64_t n) {
+    if (i < 0 || n == 1) return 0;
+    const int64_t extent = l->axes[i].n, first = extent * p / n;
+    l->axes[i].n = extent * (p + 1) / n - first;
+    return first;
+}
+
+/* Nested loops over some axes, by offset into the operand, the result and the kept positions. */
+typedef struct loops {
+    int n;
+    axis axes[WF_MAX_RANK];
+    int64_t index[WF_MAX_RANK];
+    int64_t in, out, position;
+} loops;
+
+static bool next(loops *o) {
+    for (int i = o->n - 1; i >= 0; i--) {
+        const axis *a = &o->axes[i];
+        if (++o->index[i] < a->n) {
+            o->in += a->in;
+            o->out += a->out;
+            o->position += a->position;
+            return true;
+        }
+        o->index[i] = 0;
+        o->in -= a->in * (a->n - 1);
+        o->out -= a->out * (a->n - 1);
+        o->position -= a->position * (a->n - 1);
+    }
+    return false;
+}
+
+/* One block of columns of one kept index, for all of the piece's reduced values. */
+typedef struct block {
+    const float *x;
+    int64_t n_cols, rows, row_stride, n_row; /* n_row 0: step columns */
+    loops outer;                             /* reduced axes around rows and row */
+    double count;
+} block;
+
+static void fold_block(const wf_fold *fold, const wf_fold_steps *steps, block *b, double *state) {
+    fold->begin(state, b->x, b->n_cols);
+    do {
+        const float *x = b->x + b->outer.in;
+        if (b->n_row) steps->row(state, x, b->rows, b->n_row, b->row_stride);
+        else steps->cols(state, x, b->rows, b->n_cols, b->row_stride);
+    } while (next(&b->outer));
+    fold->close(state, b->n_cols, b->count);
+}
+
+/* Where results go: finished into the array, or as partials of one slice. */
+typedef struct sink {
+    float *out;
+    int64_t plane; /* stride from the first result of an element to its second */
+    double *partial;
+    int64_t n_kept;
+} sink;
+
+static void deliver(const wf_fold *fold, const sink *to, const double *state, int64_t n,
+                    int64_t out, int64_t out_step, int64_t position, double count) {
+    for (int64_t j = 0; j < n; j++) {
+        double p[WF_FOLD_STATE];
+        float y[2];
+        for (int q = 0; q < fold->n_partial; q++) p[q] = state[q * WF_FOLD_BLOCK + j];
+        if (to->partial) {
+            for (int q = 0; q < fold->n_partial; q++)
+                to->partial[q * to->n_kept + position + j] = p[q];
+            continue;
+        }
+        fold->finish(p, count, y);
+        for (int o = 0; o < fold->n_out; o++)
+            to->out[out + j * out_step + o * to->plane] = y[o];
+    }
+}
+
+static void run_piece(const wf_fold *fold, const layout *whole, const float *x, sink to,
+                      int64_t piece, double *state) {
+    layout l = *whole;
+    const int64_t chunk = piece / l.slices, slice = piece % l.slices;
+    const int64_t k0 = narrow(&l, l.chunk_axis, chunk, l.chunks);
+    const int64_t r0 = narrow(&l, l.slice_axis, slice, l.slices);
+    loops kept = {0};
+    if (k0) {
+        const axis *a = &l.axes[l.chunk_axis];
+        kept = (loops){.in = k0 * a->in, .out = k0 * a->out, .position = k0 * a->position};
+    }
+    if (r0) kept.in += r0 * l.axes[l.slice_axis].in;
+
+    /* Innermost axis to columns or row, the last reduced axis left to rows, the others to loops. */
+    block b = {.rows = 1, .count = 1};
+    axis cols = {.n = 1};
+    for (int i = 0; i < l.n_axes; i++)
+        if (l.axes[i].reduced) b.count *= (double)l.axes[i].n;
+    if (l.n_axes && l.axes[l.n_axes - 1].in == 1) {
+        const axis a = l.axes[--l.n_axes];
+        if (a.reduced) b.n_row = a.n;
+        else cols = a;
+    }
+    for (int i = 0; i < l.n_axes; i++) {
+        loops *o = l.axes[i].reduced ? &b.outer : &kept;
+        o->axes[o->n++] = l.axes[i];
+    }
+    if (b.outer.n) {
+        const axis a = b.outer.axes[--b.outer.n];
+        b.rows = a.n;
+        b.row_stride = a.in;
+    }
+    if (to.partial) to.partial += slice * fold->n_partial * to.n_kept;
+
+    const wf_fold_steps *steps = fold->steps();
+    do
+        for (int64_t j = 0; j < cols.n; j += WF_FOLD_BLOCK) {
+            b.x = x + kept.in + j;
+            b.n_cols = cols.n - j < WF_FOLD_BLOCK ? cols.n - j : WF_FOLD_BLOCK;
+            fold_block(fold, steps, &b, state);
+            deliver(fold, &to, state, b.n_cols, kept.out + j * cols.out, cols.out,
+                    kept.position + j, b.count);
+        }
+    while (next(&kept));
+}
+
+/* --- phase 1 -------------------------------------------------------------------------------- */
+
+/* Values of each kept element in slice i. */
+static double slice_count(const layout *l, int64_t i) {
+    const int64_t n = l->axes[l->slice_axis].n;
+    const int64_t part = n * (i + 1) / l->slices - n * i / l->slices;
+    return (double)(l->n_red / n * part);
+}
+
+static void merge_piece(const wf_fold *fold, const layout *l, sink to, int64_t piece) {
+    const int64_t first = piece * WF_FOLD_BLOCK;
+    const int64_t last = first + WF_FOLD_BLOCK < l->n_kept ? first + WF_FOLD_BLOCK : l->n_kept;
+    for (int64_t k = first; k < last; k++) {
+        double a[WF_FOLD_STATE], b[WF_FOLD_STATE], count = slice_count(l, 0);
+        for (int q = 0; q < fold->n_partial; q++) a[q] = to.partial[q * l->n_kept + k];
+        for (int64_t i = 1; i < l->slices; i++) {
+            const double *p = to.partial + i * fold->n_partial * l->n_kept + k;
+            const double n = slice_count(l, i);
+            for (int q = 0; q < fold->n_partial; q++) b[q] = p[q * l->n_kept];
+            fold->merge(a, b, count, n);
+            count += n;
+        }
+        int64_t at = 0;
+        for (int i = 0; i < l->n_axes; i++)
+            if (!l->axes[i].reduced)
+                at += k / l->axes[i].position % l->axes[i].n * l->axes[i].out;
+        float y[2];
+        fold->finish(a, count, y);
+        for (int o = 0; o < fold->n_out; o++) to.out[at + o * to.plane] = y[o];
+    }
+}
+
+void wf_reduce_run(const wf_fold *fold, const wf_call *c, int phase, int64_t first, int64_t last,
+                   void *scratch, void *shared) {
+    const layout l = make_layout(c, fold->n_out);
+    const sink to = {.out = c->out.data,
+                     .plane = fold->n_out == 2 ? c->out.stride[0] : 0,
+                     .partial = l.slices > 1 ? shared : NULL,
+                     .n_kept = l.n_kept};
+    for (int64_t p = first; p < last; p++) {
+        if (phase == 0) run_piece(fold, &l, c->in[0].data, to, p, scratch);
+        else merge_piece(fold, &l, to, p);
+    }
+}
