@@ -24,7 +24,7 @@ FP   = -ffp-contract=off -fno-math-errno -fno-trapping-math
 
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(WERROR) $(FP) -fopenmp -fPIC -fvisibility=hidden \
         -I. -MMD -MP $(CFLAGS)
-LIBS  = -ljansson -lz -lm -lpthread
+LIBS  = -lffi -ljansson -lz -lm -lpthread
 
 # Folders in the order of the layers.
 TENSOR   = $(sort $(wildcard tensor/*.c))

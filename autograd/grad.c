@@ -197,6 +197,7 @@ wf_status wf_vjp(wf_tensor y, wf_tensor g, const wf_tensor *x, int n, wf_tensor 
 
 wf_status wf_grad(wf_tensor y, const wf_tensor *x, int n, wf_tensor *dx) {
     for (int i = 0; i < n && dx; i++) dx[i] = wf_handle(y.graph, 0);
+    if (y.graph && wf_graph_status(y.graph)) return wf_graph_status(y.graph);
     if (wf_ok(y) && wf_count(y) != 1) {
         const wf_shape s = wf_shape_of_tensor(y);
         char text[96];

@@ -120,6 +120,7 @@ static uint16_t double_to_f16(double v) {
     if (v != v) return sign | 0x7e00;
     const double m = fabs(v);
     if (m >= 65520.0) return sign | 0x7c00;
+    if (m == 0) return sign;
     int exponent;
     frexp(m, &exponent); /* m in [2^(exponent-1), 2^exponent) */
     const int grid = exponent - 11 < -24 ? -24 : exponent - 11;

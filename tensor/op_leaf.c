@@ -189,6 +189,14 @@ wf_tensor wf_scalar(wf_graph *g, wf_dtype dtype, double value) {
     return wf_full(g, dtype, WF_SCALAR, value);
 }
 
+static wf_tensor full_like(wf_tensor x, double value) {
+    return wf_ok(x) ? wf_full(x.graph, wf_dtype_of(x), wf_shape_of_tensor(x), value)
+                    : (wf_tensor){x.graph, 0};
+}
+
+wf_tensor wf_zeros_like(wf_tensor x) { return full_like(x, 0); }
+wf_tensor wf_ones_like(wf_tensor x) { return full_like(x, 1); }
+
 /* --- what a value is known to be --------------------------------------------------------------------- */
 
 bool wf_uniform_value(const wf_graph *g, uint32_t id, double *value) {
