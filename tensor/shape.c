@@ -80,10 +80,11 @@ wf_array wf_array_dense(void *data, wf_dtype dtype, const wf_shape *shape) {
 }
 
 bool wf_array_is_dense(const wf_array *a) {
+    if (wf_shape_count(&a->shape) == 0) return true;
     int64_t step = 1;
     for (int i = a->shape.rank - 1; i >= 0; i--) {
-        if (a->shape.dim[i] != 1 && a->stride[i] != step) return wf_shape_count(&a->shape) == 0;
-        step *= a->shape.dim[i];
+        if (a->shape.dim[i] != 1 && a->stride[i] != step) return false;
+        step *= a->shape.dim[i]; /* no overflow: the element count fits */
     }
     return true;
 }

@@ -1,0 +1,191 @@
+/* take_along: one index for each element; put_along: its adjoint.
+ *
+ *   take_along  out[a.., i, b..] = x[a.., index[a.., i, b..], b..]
+ *   put_along   out = 0; then out[a.., index[a.., i, b..], b..] += u[a.., i, b..], in u's order
+ *   An index outside [0, extent) reads 0 and adds nothing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tensor/graph.h"
+#include "tensor/index.h"
+#include "tensor/view.h"
+
+/* --- attributes ------------------------------------------------------------------------------ */
+
+typedef struct put_attr {
+    int64_t axis, n; /* n: out's extent along the axis */
+} put_attr;
+
+static void print_take(const void *attr, char *buf, size_t size) {
+    snprintf(buf, size, "axis=%lld", (long long)((const wf_axis_attr *)attr)->axis);
+}
+
+static void print_put(const void *attr, char *buf, size_t size) {
+    const put_attr *a = attr;
+    snprintf(buf, size, "axis=%lld n=%lld", (long long)a->axis, (long long)a->n);
+}
+
+/* --- infer ----------------------------------------------------------------------------------- */
+
+/* The index has x's shape, except along free_axis (-1: everywhere). */
+static bool index_fits(wf_infer *q, int free_axis) {
+    const wf_shape *x = &q->in[0].shape, *index = &q->in[1].shape;
+    if (!wf_infer_index(q, q->in[1].dtype)) return false;
+    bool fits = x->rank == index->rank;
+    for (int k = 0; fits && k < x->rank; k++) fits = k == free_axis || x->dim[k] == index->dim[k];
+    if (fits) return true;
+    char a[200], b[200];
+    return wf_infer_fail(q, "index %s does not fit %s%s", wf_shape_text(index, b, sizeof b),
+                         wf_shape_text(x, a, sizeof a),
+                         free_axis < 0 ? "" : " beside the axis");
+}
+
+static bool take_infer(wf_infer *q) {
+    int axis;
+    if (!wf_infer_axis(q, ((const wf_axis_attr *)q->attr)->axis, q->in[0].shape.rank, &axis))
+        return false;
+    if (!index_fits(q, axis)) return false;
+    q->out = (wf_type){q->in[0].dtype, q->in[1].shape};
+    return true;
+}
+
+static bool put_infer(wf_infer *q) {
+    const put_attr *a = q->attr;
+    int axis;
+    if (!wf_infer_axis(q, a->axis, q->in[0].shape.rank, &axis)) return false;
+    if (!wf_infer_summed(q, q->in[0].dtype) || !index_fits(q, -1)) return false;
+    if (a->n < 0) return wf_infer_fail(q, "n = %lld is negative", (long long)a->n);
+    q->out = q->in[0];
+    q->out.shape.dim[axis] = a->n;
+    return true;
+}
+
+/* --- eval ------------------------------------------------------------------------------------ */
+
+/* The element of `a` at idx, with its axis replaced by the index's element; NULL out of range. */
+static void *addressed(const wf_array *a, const wf_array *index, int axis, const int64_t *idx) {
+    const int64_t k = wf_index_at(index, wf_offset(index, idx));
+    if (k < 0 || k >= a->shape.dim[axis]) return NULL;
+    return wf_at(a, wf_offset(a, idx) + (k - idx[axis]) * a->stride[axis]);
+}
+
+static void take_eval(const wf_call *c) {
+    const wf_array *out = &c->out;
+    const int axis = wf_axis_of(((const wf_axis_attr *)c->attr)->axis, out->shape.rank);
+    const size_t bytes = wf_dtype_bytes(out->dtype);
+    if (wf_shape_count(&out->shape) == 0) return;
+    int64_t idx[WF_MAX_RANK] = {0};
+    do {
+        void *to = wf_at(out, wf_offset(out, idx));
+        const void *from = addressed(&c->in[0], &c->in[1], axis, idx);
+        if (from) memcpy(to, from, bytes);
+        else memset(to, 0, bytes);
+    } while (wf_next_index(&out->shape, idx));
+}
+
+static void put_eval(const wf_call *c) {
+    const wf_array *u = &c->in[0], *out = &c->out;
+    const int axis = wf_axis_of(((const put_attr *)c->attr)->axis, out->shape.rank);
+    const size_t bytes = wf_dtype_bytes(out->dtype);
+    if (wf_shape_count(&out->shape) == 0) return;
+    int64_t idx[WF_MAX_RANK] = {0};
+    do memset(wf_at(out, wf_offset(out, idx)), 0, bytes);
+    while (wf_next_index(&out->shape, idx));
+    if (wf_shape_count(&u->shape) == 0) return;
+    do {
+        void *to = addressed(out, &c->in[1], axis, idx);
+        if (to) wf_accumulate(out->dtype, to, wf_at(u, wf_offset(u, idx)));
+    } while (wf_next_index(&u->shape, idx));
+}
+
+/* --- gradient -------------------------------------------------------------------------------- */
+
+static void take_grad(const wf_grad_call *c) {
+    const int axis = (int)((const wf_axis_attr *)c->attr)->axis;
+    if (c->wanted[0]) c->gx[0] = wf_put_along(c->g, c->x[1], axis, wf_dim(c->x[0], axis));
+    if (c->wanted[1]) c->gx[1] = WF_NONE;
+}
+
+static void put_grad(const wf_grad_call *c) {
+    if (c->wanted[0])
+        c->gx[0] = wf_take_along(c->g, c->x[1], (int)((const put_attr *)c->attr)->axis);
+    if (c->wanted[1]) c->gx[1] = WF_NONE;
+}
+
+/* --- samples: some indices are out of range -------------------------------------------------- */
+
+static wf_tensor take_sample(wf_sampler *s, int i) {
+    switch (i) {
+    case 0: return wf_take_along(s->make_real(s, WF_SHAPE(3, 5), -2, 2),
+                                 s->make_index(s, WF_I64, WF_SHAPE(3, 7), 5), 1);
+    case 1: return wf_take_along(s->make_real(s, WF_SHAPE(2, 3, 5), -2, 2),
+                                 s->make_index(s, WF_I32, WF_SHAPE(2, 2, 5), 4), -2);
+    case 2: return wf_take_along(s->make_real(s, WF_SHAPE(1), -2, 2),
+                                 s->make_index(s, WF_I64, WF_SHAPE(3), 1), 0);
+    case 3: return wf_take_along(s->make_real(s, WF_SHAPE(0, 3), -2, 2),
+                                 s->make_index(s, WF_I64, WF_SHAPE(2, 3), 3), 0);
+    case 4: return wf_take_along(s->make_real(s, WF_SHAPE(3, 2), -2, 2),
+                                 s->make_index(s, WF_I32, WF_SHAPE(3, 0), 3), 1);
+    case 5: return wf_take_along(s->make_index(s, WF_I64, WF_SHAPE(3, 2), 9),
+                                 s->make_index(s, WF_I32, WF_SHAPE(3, 1), 2), 1);
+    case 6: return wf_take_along(s->make_bool(s, WF_SHAPE(5)),
+                                 s->make_index(s, WF_I64, WF_SHAPE(3), 6), 0);
+    default: return (wf_tensor){0};
+    }
+}
+
+static wf_tensor put_sample(wf_sampler *s, int i) {
+    switch (i) {
+    case 0: return wf_put_along(s->make_real(s, WF_SHAPE(3, 7), -2, 2),
+                                s->make_index(s, WF_I64, WF_SHAPE(3, 7), 5), 1, 5);
+    case 1: return wf_put_along(s->make_real(s, WF_SHAPE(2, 2, 5), -2, 2),
+                                s->make_index(s, WF_I32, WF_SHAPE(2, 2, 5), 4), -2, 3);
+    case 2: return wf_put_along(s->make_real(s, WF_SHAPE(3), -2, 2),
+                                s->make_index(s, WF_I64, WF_SHAPE(3), 1), 0, 1);
+    case 3: return wf_put_along(s->make_real(s, WF_SHAPE(2, 3), -2, 2),
+                                s->make_index(s, WF_I64, WF_SHAPE(2, 3), 3), 0, 0);
+    case 4: return wf_put_along(s->make_real(s, WF_SHAPE(3, 0), -2, 2),
+                                s->make_index(s, WF_I32, WF_SHAPE(3, 0), 3), 1, 2);
+    case 5: return wf_put_along(s->make_index(s, WF_I64, WF_SHAPE(3, 4), 9),
+                                s->make_index(s, WF_I32, WF_SHAPE(3, 4), 2), 1, 2);
+    default: return (wf_tensor){0};
+    }
+}
+
+/* --- descriptors and constructors ------------------------------------------------------------ */
+
+const wf_op wf_op_take_along = {
+    .name = "take_along",
+    .kind = WF_KIND_OPAQUE,
+    .min_in = 2,
+    .max_in = 2,
+    .infer = take_infer,
+    .eval = take_eval,
+    .grad = take_grad,
+    .sample = take_sample,
+    .print_attr = print_take,
+};
+
+const wf_op wf_op_put_along = {
+    .name = "put_along",
+    .kind = WF_KIND_OPAQUE,
+    .min_in = 2,
+    .max_in = 2,
+    .infer = put_infer,
+    .eval = put_eval,
+    .grad = put_grad,
+    .sample = put_sample,
+    .print_attr = print_put,
+};
+
+wf_tensor wf_take_along(wf_tensor x, wf_tensor index, int axis) {
+    const int rank = wf_rank(x);
+    const wf_axis_attr a = {axis < 0 && axis >= -rank ? axis + rank : axis};
+    return wf_emit(x.graph, &wf_op_take_along, &a, sizeof a, (wf_tensor[]){x, index}, 2);
+}
+
+wf_tensor wf_put_along(wf_tensor u, wf_tensor index, int axis, int64_t n) {
+    const int rank = wf_rank(u);
+    const put_attr a = {axis < 0 && axis >= -rank ? axis + rank : axis, n};
+    return wf_emit(u.graph, &wf_op_put_along, &a, sizeof a, (wf_tensor[]){u, index}, 2);
+}
