@@ -28,6 +28,11 @@ typedef struct sweep {
     uint32_t part_cap;
 } sweep;
 
+/* Values through which a gradient can flow: those of storage types do too, by way of casts. */
+static bool is_float(wf_dtype t) {
+    return wf_dtype_is_real(t) || t == WF_BF16 || t == WF_F16;
+}
+
 static wf_status no_memory(void) { return wf_fail(WF_MEMORY, "out of memory in wf_grad"); }
 
 static wf_status contribute(sweep *s, uint32_t id, wf_tensor value) {
@@ -60,7 +65,11 @@ static wf_tensor cotangent(sweep *s, uint32_t id) {
     uint32_t i = n;
     for (uint32_t c = s->first[id]; c; c = s->pool[c].next)
         s->part[--i] = wf_handle(s->g, s->pool[c].value);
-    return n == 1 ? s->part[0] : wf_add_n(s->part, (int)n);
+    if (n == 1) return s->part[0];
+    const wf_dtype t = wf_graph_node(s->g, id)->type.dtype;
+    if (wf_dtype_is_real(t)) return wf_add_n(s->part, (int)n);
+    for (i = 0; i < n; i++) s->part[i] = wf_cast(s->part[i], WF_F32);
+    return wf_cast(wf_add_n(s->part, (int)n), t);
 }
 
 static wf_status refuse(const sweep *s, uint32_t id) {
@@ -101,7 +110,7 @@ static wf_status apply(sweep *s, uint32_t id, wf_tensor g) {
         for (uint32_t i = 0; i < n; i++) {
             const uint32_t in = wf_node_in(s->g, id)[i];
             x[i] = wf_handle(s->g, in);
-            wanted[i] = s->depends[in] && wf_dtype_is_real(wf_graph_node(s->g, in)->type.dtype);
+            wanted[i] = s->depends[in] && is_float(wf_graph_node(s->g, in)->type.dtype);
         }
         const wf_grad_call call = {.graph = s->g, .y = wf_handle(s->g, id), .g = g,
                                    .attr = node.attr, .n_in = (int)n, .x = x, .wanted = wanted,

@@ -74,6 +74,21 @@ Test(autograd, third_derivative) {
     wf_graph_free(g);
 }
 
+Test(autograd, gradients_pass_through_storage_types) {
+    static float data[2] = {3, -1};
+    wf_graph *g = wf_graph_new();
+    const wf_tensor x = wf_leaf(g, "x", WF_F32, WF_SHAPE(2), data);
+    const wf_tensor half = wf_cast(x, WF_BF16);
+    const wf_tensor a = wf_cast(half, WF_F32), b = wf_cast(half, WF_F32);
+    wf_tensor d;
+    double v[2];
+    cr_assert(wf_grad(wf_sum(wf_mul(a, wf_exp(wf_neg(wf_mul(b, b)))), (wf_reduce_opt){0}), &x, 1,
+                      &d) == WF_OK, "%s", wf_error());
+    values(d, v);
+    cr_assert(fabs(v[1] + exp(-1)) < 4e-3, "%g", v[1]);
+    wf_graph_free(g);
+}
+
 Test(autograd, stop_gradient_and_kinks) {
     static float data[3] = {0, 2, -2};
     wf_graph *g = wf_graph_new();
