@@ -56,8 +56,8 @@ typedef struct wf_param_opt {
     const char *const *part; /* (n_parts) names relative to the pushed prefix; copied */
 } wf_param_opt;
 
-/* The leaf of parameter `name` in graph g; created and initialised on first use. Poison if it exists
- * with another dtype or shape. */
+/* The leaf of parameter `name` in graph g; created and initialised on first use. Poison if it
+ * exists with another dtype or shape. */
 WF_API wf_tensor wf_param(wf_graph *g, wf_params *p, const char *name, wf_shape shape, wf_init init,
                           wf_param_opt o);
 
@@ -78,8 +78,9 @@ WF_API int64_t wf_params_elements(const wf_params *p); /* trainable ones */
 WF_API int wf_params_leaves(wf_params *p, wf_graph *g, wf_tensor *out, int max);
 
 /* state_dict files: parameters and state (not optimiser state), names and layouts as PyTorch has
- * them. Loading is strict: names, dtypes and shapes must match exactly, and nothing is overwritten
- * unless everything fits. Errors: WF_INPUT, WF_FORMAT, WF_OUTPUT, WF_MEMORY. */
+ * them. Loading fills parameters that exist, so the graph is built first. It is strict: names,
+ * dtypes and shapes must match exactly, and nothing is overwritten unless everything fits.
+ * Errors, with file and tensor: WF_INPUT, WF_FORMAT, WF_OUTPUT, WF_MEMORY. */
 WF_API wf_status wf_params_save(const wf_params *p, const char *path);
 WF_API wf_status wf_params_load(wf_params *p, const char *path);
 /* The same layouts for one set of values that lie like the parameters (for example gradients read
@@ -87,14 +88,22 @@ WF_API wf_status wf_params_load(wf_params *p, const char *path);
 WF_API wf_status wf_params_save_values(const wf_params *p, const float *const *value,
                                        const char *path);
 
-/* --- layers (one file each) --------------------------------------------------------------------- */
+/* --- layers (one file each) ------------------------------------------------------------------- */
 
-/* Every layer takes a name: the scope of its nodes and the prefix of its parameters. */
-typedef struct wf_linear_opt { int64_t out; bool no_bias; wf_init init; } wf_linear_opt;
+/* Every layer takes a name: the scope of its nodes and the prefix of its parameters, which have the
+ * dtype of x. Errors: poison and the graph's message; poison in, poison out. */
+
+/* y = x W^T + b: x (.., C), weight (out, C), bias (out) -> (.., out). */
+typedef struct wf_linear_opt {
+    int64_t out;
+    bool no_bias;
+    wf_init init;
+} wf_linear_opt;
 WF_API wf_tensor wf_nn_linear(wf_params *p, const char *name, wf_tensor x, wf_linear_opt o);
 
 /* x (N, S.., C) with 1, 2 or 3 spatial axes; kernel applies to every spatial axis unless kernels is
- * set; same: pad so that the size is kept (odd effective kernels). */
+ * set; same: pad so that the size is kept at stride 1 (odd effective kernels). Zeros mean stride 1,
+ * dilation 1, groups 1. weight (out, K.., C / groups), bias (out). */
 typedef struct wf_conv_layer_opt {
     int64_t out;
     int32_t kernel, stride, pad, dilation, groups;
@@ -111,7 +120,8 @@ typedef wf_tensor wf_activation(wf_tensor x);
 /* ConvLSTM over x (T, N, H, W, C) -> hidden sequence (T, N, H, W, hidden).
  *   i = s(Wii*x + bii + Whi*h + bhi), f likewise, g = act(..g), o = s(..o), s = gate activation
  *   c = f c + i g;  h = o act(c);  * is convolution, stride 1, zero padded to keep the size
- * peephole: Hadamard peepholes of Shi et al. 2015 (i, f see c_(t-1), o sees c_t), maps (H, W, hidden).
+ * peephole: Hadamard peepholes of Shi et al. 2015 (i, f see c_(t-1), o sees c_t): maps
+ *   (H, W, hidden), zero at first, in files PREFIX.Wci, Wcf, Wco as (1, hidden, H, W).
  * Parameters (gates i, f, g, o along axis 0, in files one tensor a gate, names as in the notebook:
  * PREFIX.conv_ii.weight .. PREFIX.conv_ho.bias): both biases kept.
  * h0, c0: initial state, zero handles mean zeros; h, c (may be NULL): the last state. */
@@ -123,42 +133,63 @@ typedef struct wf_convlstm_opt {
     bool peephole;
     wf_tensor h0, c0;
     wf_tensor *h, *c;
-    bool separate; /* write the eight convolutions one by one, as the notebook does: same parameters,
-                      same files, same result */
+    bool separate; /* write the eight convolutions one by one, as the notebook does: same
+                      parameters, same files, same result */
 } wf_convlstm_opt;
 WF_API wf_tensor wf_nn_convlstm(wf_params *p, const char *name, wf_tensor x, wf_convlstm_opt o);
 
-/* LSTM over x (T, N, C) -> (T, N, hidden); PyTorch's names weight_ih_l0 .. bias_hh_l0, gates i f g o. */
-typedef struct wf_lstm_opt { int64_t hidden; wf_tensor h0, c0; wf_tensor *h, *c; } wf_lstm_opt;
+/* LSTM over x (T, N, C) -> (T, N, hidden); PyTorch's names weight_ih_l0 .. bias_hh_l0, gates i, f,
+ * g, o along axis 0. States as for ConvLSTM, (N, hidden). */
+typedef struct wf_lstm_opt {
+    int64_t hidden;
+    wf_tensor h0, c0;
+    wf_tensor *h, *c;
+} wf_lstm_opt;
 WF_API wf_tensor wf_nn_lstm(wf_params *p, const char *name, wf_tensor x, wf_lstm_opt o);
 
 /* Batch norm over the last axis. training: statistics of x over all other axes (biased variance to
  * normalise, unbiased into running_var), running statistics and num_batches_tracked assigned;
  * otherwise the running statistics. cumulative: running statistics are plain means over the batches
  * since num_batches_tracked was 0 (PyTorch's momentum=None). eps 0: 1e-5, momentum 0: 0.1. */
-typedef struct wf_batch_norm_opt { bool training, cumulative; double eps, momentum; } wf_batch_norm_opt;
+typedef struct wf_batch_norm_opt {
+    bool training, cumulative;
+    double eps, momentum;
+} wf_batch_norm_opt;
 WF_API wf_tensor wf_nn_batch_norm(wf_params *p, const char *name, wf_tensor x, wf_batch_norm_opt o);
 
-typedef struct wf_layer_norm_opt { int n_axes; double eps; bool no_affine; } wf_layer_norm_opt;
+/* Layer norm over the last n_axes axes (0: 1), biased variance; weight and bias of their shape.
+ * eps 0: 1e-5. */
+typedef struct wf_layer_norm_opt {
+    int n_axes;
+    double eps;
+    bool no_affine;
+} wf_layer_norm_opt;
 WF_API wf_tensor wf_nn_layer_norm(wf_params *p, const char *name, wf_tensor x, wf_layer_norm_opt o);
+/* weight[index[..], :]: index i32 or i64, weight f32 (rows, cols) from N(0, 1). */
 WF_API wf_tensor wf_nn_embedding(wf_params *p, const char *name, wf_tensor index, int64_t rows,
                                  int64_t cols);
-/* Inverted dropout; draws new numbers every run (a step counter is a state buffer of p). */
-typedef struct wf_dropout_opt { double p; bool training; } wf_dropout_opt;
+/* Inverted dropout: 0 with probability p, else x / (1 - p). Draws new numbers every run: the step
+ * counter NAME.step is a buffer of p, of the role of optimiser state, so not in files. */
+typedef struct wf_dropout_opt {
+    double p;
+    bool training;
+} wf_dropout_opt;
 WF_API wf_tensor wf_nn_dropout(wf_params *p, const char *name, wf_tensor x, wf_dropout_opt o);
 
-/* --- losses: means over all elements (rows for cross entropy), scalars ---------------------------- */
+/* --- losses: means over all elements (rows for cross entropy), scalars ------------------------ */
 WF_API wf_tensor wf_nn_mse(wf_tensor y, wf_tensor target);
 WF_API wf_tensor wf_nn_l1(wf_tensor y, wf_tensor target);
 WF_API wf_tensor wf_nn_huber(wf_tensor y, wf_tensor target, double delta);
-WF_API wf_tensor wf_nn_bce(wf_tensor y, wf_tensor target);             /* y in (0, 1); logs >= -100 */
+WF_API wf_tensor wf_nn_bce(wf_tensor y, wf_tensor target); /* y in [0, 1]; logarithms >= -100 */
 WF_API wf_tensor wf_nn_bce_with_logits(wf_tensor logits, wf_tensor target);
-WF_API wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index); /* (N.., C), i32/i64 (N..) */
+/* logits (N.., C), index i32 or i64 (N..): mean over rows of -log softmax(logits)[index]. */
+WF_API wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index);
 
-/* --- optimisers: the update is part of the graph --------------------------------------------------
- * Each differentiates loss with respect to the trainable parameters of p that the graph uses, clips,
- * and assigns the updates. lr comes from an input named "lr" (f32 scalar, written before each run) if
- * o.lr is 0, else it is the constant o.lr. Returns the total gradient norm before clipping. */
+/* --- optimisers: the update is part of the graph -------------------------------------------------
+ * Each differentiates loss with respect to the trainable parameters of p that the graph uses (by
+ * the time of the call), clips, and assigns the updates. lr comes from an input named "lr" (f32
+ * scalar, written before each run) if o.lr is 0, else it is the constant o.lr. Returns the total
+ * gradient norm before clipping, in loss's dtype. State is kept in p as optimizer.KIND.NAME. */
 typedef struct wf_optimizer_opt {
     double lr;
     double clip_norm;     /* > 0: g *= min(1, clip_norm / (norm + 1e-6)), over all parameters */
@@ -176,7 +207,7 @@ WF_API wf_tensor wf_nn_adam(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
 WF_API wf_tensor wf_nn_adamw(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
 WF_API wf_tensor wf_nn_rmsprop(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
 
-/* --- schedules (plain numbers; nn/schedule.c) ------------------------------------------------------ */
+/* --- schedules (plain numbers; nn/schedule.c) ------------------------------------------------- */
 typedef enum wf_schedule_kind {
     WF_SCHEDULE_CONSTANT, WF_SCHEDULE_STEP, WF_SCHEDULE_COSINE, WF_SCHEDULE_PLATEAU
 } wf_schedule_kind;
@@ -199,7 +230,7 @@ WF_API double wf_schedule_lr(const wf_schedule *s, int64_t step); /* step from 0
 /* PLATEAU (PyTorch's ReduceLROnPlateau, mode min, relative threshold): one new metric value. */
 WF_API void wf_schedule_metric(wf_schedule *s, double value);
 
-/* --- metrics (spec: torchmetrics 1.3.0 semantics; nn/metrics.c) ------------------------------------ */
+/* --- metrics (spec: torchmetrics 1.3.0 semantics; nn/metrics.c) ------------------------------- */
 
 /* Accumulates over images of height h and width w, one channel, values compared in [0, 1].
  *   mae   sum |y - t| / count, y unclamped        loss  mean squared error, unclamped

@@ -1,0 +1,54 @@
+/* Schedules against torch.optim.lr_scheduler, and warm-up by its definition. */
+#include "tests/parity/parity.h"
+
+static void expect_rates(const wf_schedule *s, const char *name) {
+    const int64_t n = wf_shape_count(&recorded(name)->shape);
+    for (int64_t i = 0; i < n; i++) {
+        const double got = wf_schedule_lr(s, i), want = recorded_value(name, i);
+        cr_assert(fabs(got - want) <= 1e-14, "%s: rate %lld is %.17g, not %.17g", name,
+                  (long long)i, got, want);
+    }
+}
+
+Test(nn_schedule, step) {
+    expect_rates(&(wf_schedule){.kind = WF_SCHEDULE_STEP, .lr = 0.1, .step_size = 3, .factor = 0.5},
+                 "schedule.step");
+}
+
+Test(nn_schedule, cosine) {
+    const wf_schedule s = {.kind = WF_SCHEDULE_COSINE, .lr = 0.1, .total = 10, .min_lr = 0.001};
+    expect_rates(&s, "schedule.cosine");
+    cr_assert(wf_schedule_lr(&s, 1000) == 0.001);
+}
+
+Test(nn_schedule, plateau) {
+    wf_schedule s = {.kind = WF_SCHEDULE_PLATEAU, .lr = 0.1, .factor = 0.5, .patience = 1,
+                     .min_lr = 0.02};
+    const int64_t n = wf_shape_count(&recorded("schedule.metric")->shape);
+    for (int64_t i = 0; i < n; i++) {
+        const double got = wf_schedule_lr(&s, 1234), want = recorded_value("schedule.plateau", i);
+        cr_assert(fabs(got - want) <= 1e-14, "rate %lld is %.17g, not %.17g", (long long)i, got,
+                  want);
+        wf_schedule_metric(&s, recorded_value("schedule.metric", i));
+    }
+    cr_assert(s.current == 0.02);
+}
+
+/* A metric that is NaN is not an improvement. */
+Test(nn_schedule, plateau_nan_is_bad) {
+    wf_schedule s = {.kind = WF_SCHEDULE_PLATEAU, .lr = 1, .factor = 0.5};
+    wf_schedule_metric(&s, NAN);
+    cr_assert(wf_schedule_lr(&s, 0) == 0.5);
+}
+
+Test(nn_schedule, warm_up_is_linear) {
+    const wf_schedule c = {.kind = WF_SCHEDULE_CONSTANT, .lr = 0.4, .warmup = 4};
+    const wf_schedule cosine = {.kind = WF_SCHEDULE_COSINE, .lr = 0.4, .warmup = 4, .total = 14};
+    for (int64_t i = 0; i < 4; i++) {
+        cr_assert(fabs(wf_schedule_lr(&c, i) - 0.1 * (double)(i + 1)) < 1e-15);
+        cr_assert(wf_schedule_lr(&cosine, i) == wf_schedule_lr(&c, i));
+    }
+    cr_assert(wf_schedule_lr(&c, 4) == 0.4 && wf_schedule_lr(&c, 1000) == 0.4);
+    cr_assert(wf_schedule_lr(&cosine, 4) == 0.4);
+    cr_assert(fabs(wf_schedule_lr(&cosine, 9) - 0.2) < 1e-15);
+}
