@@ -1,0 +1,47 @@
+/* A piece of a contraction at work: what contract_load.c brings into place and contract_run.c
+ * computes with. */
+#ifndef WEFT_CONTRACT_PIECE_H
+#define WEFT_CONTRACT_PIECE_H
+
+#include "tensor/contract_plan.h"
+
+/* A tile of rows of U: contiguous steps in U; in the output too if `linear`. */
+typedef struct wf_tile {
+    int64_t row, rows, u, um, out, om;
+    bool linear;
+} wf_tile;
+
+typedef struct wf_piece {
+    const wf_contract_plan *p;
+    const wf_tile_table *kernels;
+    wf_range out;                    /* output loops */
+    int64_t first_inner, last_inner; /* panels along n_inner */
+    int64_t first_outer, last_outer; /* outer column values, flattened */
+    int64_t rows;                    /* of this block */
+    int64_t *m_u, *m_out;            /* (rows) offsets of each row in U and in the output */
+    wf_tile *tiles;                    /* (rows) */
+    int64_t n_tiles;
+    int64_t *u_seg, *v_seg;          /* (max_segs) */
+    float *u_space, *v_space, *tile_space;
+} wf_piece;
+
+/* One source, loaded for one chunk. */
+typedef struct wf_loaded {
+    const wf_source_plan *sp;
+    wf_range r;                        /* all loops of the source */
+    const float *u, *v;                /* U at the first row and k; the memory of V, */
+    int64_t v_at;                      /* and where its first k and panel are in it */
+    int64_t u_step[WF_CONTRACT_LOOPS]; /* elements for each loop */
+    int64_t v_step[WF_CONTRACT_LOOPS];
+    int64_t v_panel;                   /* elements between panels along n_inner, */
+    int64_t v_outer;                   /* and along the outer columns if not by v_step */
+    int64_t n_seg, len, ak, bk;
+    int64_t u_shift, v_shift;          /* of the first k of the segments */
+} wf_loaded;
+
+/* Bring U and V of x->sp into place for the chunk r; set the steps of all loops. The first chunk of
+ * a source loads what later ones share. `packed` is V packed in the first phase, or given. */
+void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r);
+void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed);
+
+#endif

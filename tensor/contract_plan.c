@@ -1,0 +1,519 @@
+/* The decisions of contract_plan.h. Sizes aim at: the panel in use and the rows of U in L2, a tile
+ * of U in L1, sums of at most 512 terms in a register before they are added to the output, and
+ * enough pieces for sixteen threads. */
+#include "tensor/contract_plan.h"
+
+#include <string.h>
+
+#include "tensor/size.h"
+
+enum {
+    CHUNK_K = 512,           /* k of a chunk when V is packed */
+    CHUNK_K_MOVING = 512,    /* when V is an activation, copied or read in place */
+    BOX_FLOATS = 112 << 10,  /* a box of U for a whole piece */
+    V_FLOATS = 48 << 10,     /* V copied for a chunk */
+    U_FLOATS = 64 << 10,     /* U gathered for a chunk */
+    M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
+    M_MOST = 256,
+    M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
+    PIECES = 32,
+    PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
+};
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round16(int64_t n) { return (n + 15) / 16 * 16; }
+
+/* --- sides ------------------------------------------------------------------------------------ */
+
+static void read_side(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
+                      const wf_array *array, wf_side *side) {
+    memset(side, 0, sizeof *side);
+    side->array = array;
+    side->rank = is_b ? s->rank_b : s->rank_a;
+    side->linear = side->inside = true;
+    const int n_loops = c->rank + s->n_sum;
+    for (int j = 0; j < side->rank; j++) {
+        const wf_relation *r = is_b ? &s->b[j] : &s->a[j];
+        if (r->a >= 0) side->coef[j][r->a] += r->ca;
+        if (r->b >= 0) side->coef[j][r->b] += r->cb;
+        side->offset[j] = r->offset;
+        side->div[j] = r->div;
+        int64_t lo = r->offset, hi = r->offset;
+        for (int l = 0; l < n_loops; l++) {
+            const int64_t reach = side->coef[j][l] * (wf_loop_extent(c, s, l) - 1);
+            *(reach < 0 ? &lo : &hi) += reach;
+            side->step[l] += side->coef[j][l] * array->stride[j];
+        }
+        if (r->div != 1) side->linear = side->inside = false;
+        if (lo < 0 || hi >= array->shape.dim[j]) side->inside = false;
+    }
+}
+
+int wf_unit_axis(const wf_side *side) {
+    int best = side->rank - 1;
+    for (int j = side->rank - 1; j >= 0; j--)
+        if (side->array->stride[j] == 1 && side->array->shape.dim[j] > 1) return j;
+    return best < 0 ? 0 : best;
+}
+
+int64_t wf_box_of(const wf_side *side, const wf_range *r, int n_loops, int unit, int64_t pad,
+                  wf_box *box) {
+    int64_t size = 1;
+    for (int j = 0; j < side->rank; j++) {
+        int64_t lo = side->offset[j], hi = lo;
+        for (int l = 0; l < n_loops; l++) {
+            const int64_t first = side->coef[j][l] * r->lo[l];
+            const int64_t reach = side->coef[j][l] * (r->n[l] - 1);
+            lo += first + (reach < 0 ? reach : 0);
+            hi += first + (reach > 0 ? reach : 0);
+        }
+        box->lo[j] = lo;
+        box->n[j] = hi - lo + 1;
+    }
+    if (side->rank == 0) return pad;
+    box->stride[unit] = 1;
+    size = ceil_div(box->n[unit], pad) * pad;
+    for (int j = side->rank - 1; j >= 0; j--) {
+        if (j == unit) continue;
+        box->stride[j] = size;
+        size *= box->n[j];
+    }
+    return size;
+}
+
+/* --- classes of loops ------------------------------------------------------------------------- */
+
+/* Output loops that the operand on this side depends on. */
+static uint32_t uses(const wf_contract_attr *c, const wf_contract_source *s, bool is_b) {
+    const uint32_t out = (1u << c->rank) - 1;
+    if (is_b && s->packed) return s->batch_loops | s->col_loops;
+    return out & (is_b ? wf_relation_loops(s->b, s->rank_b) : wf_relation_loops(s->a, s->rank_a));
+}
+
+static bool unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n) {
+    for (int i = 0; i < n; i++)
+        if (p->c->out[loop[i]] > 1 && side->step[loop[i]] == 1) return true;
+    return false;
+}
+
+/* Some sum loop of more than one step is contiguous (or there is nothing to sum). */
+static bool unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
+                        const wf_side *side) {
+    bool any = false;
+    for (int k = 0; k < s->n_sum; k++) {
+        any |= s->sum[k] > 1;
+        if (s->sum[k] > 1 && side->step[p->c->rank + k] == 1) return true;
+    }
+    return !any;
+}
+
+static void sort_loops(wf_contract_plan *p, uint32_t batch, uint32_t columns) {
+    const wf_contract_attr *c = p->c;
+    p->n_batch = p->n_m = p->n_n = 0;
+    p->batch_mask = batch;
+    p->n_mask = columns;
+    p->batch = p->m = p->n = 1;
+    for (int l = 0; l < c->rank; l++) {
+        if (batch >> l & 1) {
+            p->batch_loop[p->n_batch++] = l;
+            p->batch *= c->out[l];
+        } else if (columns >> l & 1) {
+            p->n_loop[p->n_n++] = l;
+            p->n *= c->out[l];
+        } else {
+            p->m_loop[p->n_m++] = l;
+            p->m *= c->out[l];
+        }
+    }
+}
+
+static void classify(wf_contract_plan *p) {
+    const wf_contract_attr *c = p->c;
+    uint32_t in_u = 0, in_v = 0, both = 0;
+    for (int i = 0; i < c->n_sources; i++) {
+        const uint32_t u = uses(c, &c->source[i], p->u_side == 1);
+        const uint32_t v = uses(c, &c->source[i], p->u_side == 0);
+        in_u |= u;
+        in_v |= v;
+        both |= u & v;
+    }
+    both |= in_u & in_v;
+    sort_loops(p, both, in_v & ~both);
+}
+
+/* Packed sources fix the classes. */
+static bool packed_agree(const wf_contract_plan *p) {
+    for (int i = 0; i < p->c->n_sources; i++) {
+        const wf_contract_source *s = &p->c->source[i];
+        if (s->packed && (p->u_side != 0 || s->batch_loops != p->batch_mask ||
+                          s->col_loops != p->n_mask))
+            return false;
+    }
+    return true;
+}
+
+static void move_last(int *loop, int n, int from) {
+    const int l = loop[from];
+    for (int i = from; i + 1 < n; i++) loop[i] = loop[i + 1];
+    loop[n - 1] = l;
+}
+
+/* The column loop that is contiguous in the output comes last; so does the row loop that is
+ * contiguous in U if no sum loop is. Packed columns keep their order. */
+static void order_loops(wf_contract_plan *p) {
+    bool packed = false;
+    for (int i = 0; i < p->c->n_sources; i++) packed |= p->c->source[i].packed;
+    for (int i = 0; i < p->n_n && !packed; i++)
+        if (p->call->out.stride[p->n_loop[i]] == 1 && p->c->out[p->n_loop[i]] > 1) {
+            move_last(p->n_loop, p->n_n, i);
+            break;
+        }
+    wf_side u;
+    read_side(p->c, &p->c->source[0], p->u_side == 1, &p->call->in[p->u_side], &u);
+    if (unit_in_sum(p, &p->c->source[0], &u)) return;
+    for (int i = 0; i < p->n_m; i++)
+        if (u.step[p->m_loop[i]] == 1 && p->c->out[p->m_loop[i]] > 1) {
+            move_last(p->m_loop, p->n_m, i);
+            break;
+        }
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+static int64_t sum_extent(const wf_contract_source *s) {
+    int64_t k = 1;
+    for (int i = 0; i < s->n_sum; i++) k *= s->sum[i];
+    return k;
+}
+
+/* V as panels of all its k: about as large as V itself, and reused by enough rows. */
+static bool may_pack(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *v) {
+    const int64_t k = sum_extent(s), size = p->batch * k * p->n;
+    const int64_t own = wf_shape_count(&v->array->shape);
+    return p->m > 2 * WF_TILE_M && 2 * size <= 3 * own + 8192 && size <= PACK_MOST &&
+           p->batch * k * ceil_div(p->n, WF_PANEL) * WF_PANEL <= 4 * PACK_MOST;
+}
+
+/* Whether V can stay where it is, or in a box, with panels along the innermost column loop. */
+static bool may_stay(const wf_contract_plan *p, const wf_side *v) {
+    if (!v->linear || p->n_n == 0) return false;
+    const int inner = p->n_loop[p->n_n - 1], unit = wf_unit_axis(v);
+    if (v->coef[unit][inner] != 1) return false;
+    for (int l = 0; l < WF_CONTRACT_LOOPS; l++)
+        if (l != inner && v->coef[unit][l]) return false;
+    for (int j = 0; j < v->rank; j++)
+        if (j != unit && v->coef[j][inner]) return false;
+    return 4 * round16(p->c->out[inner]) <= 5 * p->c->out[inner];
+}
+
+static void choose_columns(wf_contract_plan *p) {
+    const wf_contract_attr *c = p->c;
+    int several = 0;
+    for (int i = 0; i < p->n_n; i++) several += c->out[p->n_loop[i]] > 1;
+    p->flat = true;
+    if (several > 1) {
+        p->flat = false;
+        for (int i = 0; i < c->n_sources && !p->flat; i++) {
+            wf_side v;
+            const wf_contract_source *s = &c->source[i];
+            read_side(c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
+            p->flat = s->packed || !may_stay(p, &v);
+        }
+    }
+    p->n_inner = p->flat || p->n_n == 0 ? p->n : c->out[p->n_loop[p->n_n - 1]];
+    p->n_outer = p->n / p->n_inner;
+    p->n_panels = p->n_outer * ceil_div(p->n_inner, WF_PANEL);
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static void choose_row_block(wf_contract_plan *p, int64_t target) {
+    int64_t suffix = 1;
+    p->m_chunk_loop = 0;
+    p->m_chunk_step = 1;
+    for (int i = p->n_m - 1; i >= 0; i--) {
+        const int64_t e = p->c->out[p->m_loop[i]];
+        p->m_chunk_loop = i;
+        if (suffix * e > target || i == 0) {
+            const int64_t blocks = ceil_div(e, most(1, target / suffix));
+            p->m_chunk_step = ceil_div(e, blocks);
+            break;
+        }
+        suffix *= e;
+    }
+    p->m_rows = p->m_chunk_step * suffix;
+    p->m_blocks = 1;
+    for (int i = 0; i < p->m_chunk_loop; i++) p->m_blocks *= p->c->out[p->m_loop[i]];
+    if (p->n_m)
+        p->m_blocks *= ceil_div(p->c->out[p->m_loop[p->m_chunk_loop]], p->m_chunk_step);
+}
+
+static void choose_blocks(wf_contract_plan *p) {
+    const wf_contract_attr *c = p->c;
+    const int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
+                               ? M_ONE_BLOCK
+                               : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
+    choose_row_block(p, target);
+    /* A box of U over all k should stay in L2. */
+    for (int64_t t = target; t > WF_TILE_M; t /= 2) {
+        bool fits = true;
+        for (int i = 0; i < c->n_sources && fits; i++) {
+            wf_source_plan sp;
+            wf_contract_plan_source(p, i, &sp);
+            fits = sp.u_mode != WF_FROM_BOX || !sp.box_by_chunk;
+        }
+        if (fits) break;
+        choose_row_block(p, t / 2);
+    }
+    const int64_t blocks = p->m_blocks * p->batch, inner = p->n_panels / p->n_outer;
+    const int64_t wanted = blocks >= PIECES / 2 ? 1 : ceil_div(PIECES / 2, blocks);
+    p->panel_splits = 1;
+    p->n_blocks = least(inner, wanted);
+    if (p->n_blocks < wanted && p->n_outer > 1) {
+        p->panel_splits = least(p->n_outer, ceil_div(wanted, p->n_blocks));
+        p->n_blocks *= p->panel_splits;
+    }
+}
+
+/* --- one source ------------------------------------------------------------------------------- */
+
+static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t target) {
+    const wf_contract_source *s = sp->s;
+    int64_t suffix = 1;
+    sp->chunk_loop = 0;
+    sp->chunk_step = 1;
+    for (int k = s->n_sum - 1; k >= 0; k--) {
+        sp->chunk_loop = k;
+        if (suffix * s->sum[k] > target || k == 0) {
+            const int64_t chunks = ceil_div(s->sum[k], most(1, target / suffix));
+            sp->chunk_step = ceil_div(s->sum[k], chunks);
+            break;
+        }
+        suffix *= s->sum[k];
+    }
+    sp->chunk_k = sp->chunk_step * suffix;
+}
+
+/* The largest range of a piece and chunk, at its first position; k_whole: all of the sum loops. */
+static void largest_range(const wf_contract_plan *p, const wf_source_plan *sp, bool k_whole,
+                          wf_range *r) {
+    memset(r, 0, sizeof *r);
+    for (int l = 0; l < p->c->rank; l++) r->n[l] = 1;
+    for (int i = p->m_chunk_loop; i < p->n_m; i++)
+        r->n[p->m_loop[i]] = i == p->m_chunk_loop ? p->m_chunk_step : p->c->out[p->m_loop[i]];
+    for (int i = 0; i < p->n_n; i++) r->n[p->n_loop[i]] = p->c->out[p->n_loop[i]];
+    for (int k = 0; k < sp->s->n_sum; k++)
+        r->n[p->c->rank + k] = k_whole || k > sp->chunk_loop ? sp->s->sum[k]
+                               : k == sp->chunk_loop         ? sp->chunk_step
+                                                             : 1;
+}
+
+static int n_loops_of(const wf_contract_plan *p, const wf_contract_source *s) {
+    return p->c->rank + s->n_sum;
+}
+
+/* Floats of a V box for the largest chunk. */
+static int64_t v_box(const wf_contract_plan *p, const wf_source_plan *sp) {
+    wf_range r;
+    wf_box box;
+    largest_range(p, sp, false, &r);
+    const int inner = p->n_loop[p->n_n - 1];
+    r.n[inner] = least(p->n_inner, ceil_div(ceil_div(p->n_inner, WF_PANEL), p->n_blocks /
+                                   p->panel_splits) * WF_PANEL);
+    return wf_box_of(&sp->v, &r, n_loops_of(p, sp->s), wf_unit_axis(&sp->v), 16, &box);
+}
+
+static int64_t panels_of_block(const wf_contract_plan *p) {
+    const int64_t inner = p->n_panels / p->n_outer, inner_blocks = p->n_blocks / p->panel_splits;
+    return ceil_div(inner, inner_blocks) * ceil_div(p->n_outer, p->panel_splits);
+}
+
+/* Whether the indices of V are inside for a rectangle of the sum loops, given the columns. */
+static bool may_clip(const wf_contract_plan *p, const wf_source_plan *sp) {
+    for (int j = 0; j < sp->v.rank; j++) {
+        int n = 0;
+        for (int k = 0; k < sp->s->n_sum; k++) n += sp->v.coef[j][p->c->rank + k] != 0;
+        if (n > 1) return false;
+    }
+    return true;
+}
+
+static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
+    const bool whole = p->n_n > 0 && p->n_inner == p->c->out[p->n_loop[p->n_n - 1]];
+    const bool stays = may_stay(p, &sp->v) && whole;
+    const bool pack = !sp->s->packed && p->flat && may_pack(p, sp->s, &sp->v);
+    const bool in_place = stays && p->n_inner % 16 == 0 && (sp->v.inside || may_clip(p, sp)) &&
+                          sp->v.array->stride[wf_unit_axis(&sp->v)] == 1;
+    const bool moving = sp->n_k > 8 * p->m;
+    sp->given = sp->s->packed;
+    if (sp->given) sp->v_mode = WF_FROM_PACKED;
+    else if (in_place && (p->m <= 2 * WF_TILE_M || moving || !pack)) sp->v_mode = WF_FROM_ARRAY;
+    else if (pack && (p->m > M_ONE_BLOCK || !stays)) sp->v_mode = WF_FROM_PACKED;
+    else if (stays && !sp->v.inside) sp->v_mode = WF_FROM_BOX;
+    else sp->v_mode = WF_FROM_GATHER;
+    sp->clipped = sp->v_mode == WF_FROM_ARRAY && !sp->v.inside;
+
+    int64_t target = sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING;
+    if (sp->v_mode == WF_FROM_GATHER)
+        target = least(target, most(64, V_FLOATS / (panels_of_block(p) * WF_PANEL)));
+    choose_chunk(p, sp, target);
+    if (sp->v_mode == WF_FROM_GATHER)
+        sp->v_floats = panels_of_block(p) * WF_PANEL * sp->chunk_k;
+    while (sp->v_mode == WF_FROM_BOX && (sp->v_floats = v_box(p, sp)) > V_FLOATS && target > 32)
+        choose_chunk(p, sp, target /= 2);
+    if (sp->v_mode == WF_FROM_PACKED && !sp->given)
+        sp->packed_floats = p->batch * sp->n_k * ceil_div(p->n, WF_PANEL) * WF_PANEL;
+}
+
+/* Whether a linear U suits a micro kernel, in place or as a box (which keeps the unit axis): k
+ * contiguous in runs that are worth a loop, or m contiguous. */
+static bool form_of(const wf_contract_plan *p, wf_source_plan *sp) {
+    const wf_side *u = &sp->u;
+    const wf_contract_source *s = sp->s;
+    const int unit = wf_unit_axis(u);
+    int64_t run = 0;
+    if (u->rank == 0) return sp->n_k == 1 && (sp->rows_form = true);
+    for (int k = 0; k < s->n_sum; k++)
+        if (s->sum[k] > 1 && u->coef[unit][p->c->rank + k] == 1) run = most(run, s->sum[k]);
+    sp->rows_form = run > 0 || sp->n_k == 1;
+    if (sp->rows_form) return run >= 4 || sp->n_k < 8;
+    const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
+    if (p->m == 1) return false;
+    return u->coef[unit][last] == 1 && p->c->out[last] > 1;
+}
+
+/* Rows a multiple of a page apart share few cache sets: such a U is copied. */
+static bool strides_collide(const wf_contract_plan *p, const wf_source_plan *sp) {
+    if (!sp->rows_form || p->n_m == 0 || p->n_panels < 2) return false;
+    return sp->u.step[p->m_loop[p->n_m - 1]] % 1024 == 0 && p->m > 8;
+}
+
+static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
+    wf_range r;
+    wf_box box;
+    const bool unit_stride = sp->u.rank > 0 && sp->u.array->stride[wf_unit_axis(&sp->u)] == 1;
+    const bool suits = sp->u.linear && form_of(p, sp);
+    const int unit = wf_unit_axis(&sp->u), loops = n_loops_of(p, sp->s);
+    if (suits && sp->u.inside && unit_stride && !strides_collide(p, sp)) {
+        sp->u_mode = WF_FROM_ARRAY;
+        return;
+    }
+    if (suits && !sp->u.inside) {
+        largest_range(p, sp, true, &r);
+        const int64_t whole = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
+        largest_range(p, sp, false, &r);
+        const int64_t part = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
+        if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
+            sp->u_mode = WF_FROM_BOX;
+            sp->box_by_chunk = whole > BOX_FLOATS && part < whole;
+            sp->u_floats = sp->box_by_chunk ? part : whole;
+            return;
+        }
+    }
+    sp->u_mode = WF_FROM_GATHER;
+    const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
+    sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
+                    unit_in_sum(p, sp->s, &sp->u);
+    const int64_t target = most(64, U_FLOATS / p->m_rows);
+    if (target < sp->chunk_k) choose_chunk(p, sp, target);
+    sp->u_floats = (p->m_rows + 16) * (sp->chunk_k + 16);
+}
+
+void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp) {
+    memset(sp, 0, sizeof *sp);
+    sp->s = &p->c->source[i];
+    sp->n_k = sum_extent(sp->s);
+    read_side(p->c, sp->s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &sp->u);
+    if (!sp->s->packed)
+        read_side(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
+    place_v(p, sp);
+    place_u(p, sp);
+}
+
+void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_contract_attr *c,
+                           const wf_array *b) {
+    memset(p, 0, sizeof *p);
+    memset(sp, 0, sizeof *sp);
+    p->c = c;
+    sp->s = &c->source[0];
+    sp->n_k = sum_extent(sp->s);
+    sort_loops(p, sp->s->batch_loops, sp->s->col_loops);
+    read_side(c, sp->s, true, b, &sp->v);
+}
+
+/* --- orientation ------------------------------------------------------------------------------ */
+
+/* Rough cycles: multiply-adds on padded columns, stores, and copies of both operands. */
+static double cost_of(const wf_contract_plan *p) {
+    const bool unit_out = p->n_n == 0 || p->n == 1 ||
+                          p->call->out.stride[p->n_loop[p->n_n - 1]] == 1;
+    double cost = 0;
+    for (int i = 0; i < p->c->n_sources; i++) {
+        const wf_contract_source *s = &p->c->source[i];
+        wf_side u, v;
+        read_side(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
+        const double m = (double)p->m, n = (double)p->n, k = (double)sum_extent(s);
+        const double columns = (double)(p->n_outer * round16(p->n_inner));
+        cost += m * columns * k / 32 + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
+        const bool u_unit = unit_in_sum(p, s, &u) || unit_in(&u, p, p->m_loop, p->n_m);
+        cost += (u_unit ? u.linear ? 0.1 : 0.4 : 1.5) * m * k;
+        if (s->packed) continue;
+        read_side(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
+        const bool v_unit = unit_in(&v, p, p->n_loop, p->n_n);
+        const double times = p->flat && !may_pack(p, s, &v) ? 1 + m / M_MOST : 1;
+        cost += (v_unit ? v.linear ? 0.2 : 0.5 : 2.0) * k * n * times;
+    }
+    return cost * (double)p->batch;
+}
+
+/* Also bounds all products of extents below, which are parts of the number of terms. */
+static bool plain_enough(const wf_call *call) {
+    const wf_contract_attr *c = call->attr;
+    const int64_t count = wf_shape_count(&call->out.shape);
+    if (call->out.dtype != WF_F32 || count <= 0) return false;
+    for (int i = 0; i < c->n_sources; i++) {
+        const wf_contract_source *s = &c->source[i];
+        int64_t terms = count;
+        if (s->n_guards) return false;
+        if (s->packed && call->in[2 * i + 1].stride[0] != 1) return false;
+        for (int k = 0; k < s->n_sum; k++)
+            if (s->sum[k] == 0 || !wf_mul_i64(terms, s->sum[k], &terms)) return false;
+        if (terms > INT64_C(1) << 50) return false;
+    }
+    return true;
+}
+
+bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
+    if (!plain_enough(call)) return false;
+    wf_contract_plan q[2];
+    double cost[2] = {0, 0};
+    bool ok[2];
+    for (int side = 0; side < 2; side++) {
+        memset(&q[side], 0, sizeof q[side]);
+        q[side].call = call;
+        q[side].c = call->attr;
+        q[side].u_side = side;
+        classify(&q[side]);
+        ok[side] = packed_agree(&q[side]);
+        if (!ok[side]) continue;
+        order_loops(&q[side]);
+        choose_columns(&q[side]);
+        cost[side] = cost_of(&q[side]);
+    }
+    if (!ok[0] && !ok[1]) return false;
+    *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
+    p->n_blocks = p->panel_splits = 1;
+    choose_blocks(p);
+    p->max_segs = 1;
+    for (int i = 0; i < p->c->n_sources; i++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, i, &sp);
+        p->u_floats = most(p->u_floats, sp.u_floats);
+        p->v_floats = most(p->v_floats, sp.v_floats);
+        p->max_segs = most(p->max_segs, sp.chunk_k);
+        p->shared_floats += sp.packed_floats;
+    }
+    return true;
+}

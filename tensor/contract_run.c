@@ -1,0 +1,432 @@
+/* The fast path of contractions: one driver for every direction and instruction set.
+ *
+ * Phase 0 packs each V that is packed as a whole, a panel a piece. In phase 1 a piece is a matrix
+ * of the batch, a block of rows and a block of panels; for each source and each chunk of k it
+ * brings U and V into place and calls the micro kernel for every panel and every tile of rows,
+ * which adds to the output. Each element of the output is summed by one piece, in the order of
+ * sources, chunks and k: the same bits for every number of threads. Matrix-free cases go to contract_lanes.c.
+ *
+ * What no plan covers (f64, guards) is cut into ranges of the reference evaluation. */
+#include <string.h>
+
+#include "tensor/contract_lanes.h"
+#include "tensor/contract_piece.h"
+#include "tensor/kernels/contract_gather.h"
+
+enum { REFERENCE_PIECES = 64 };
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* --- scratch ---------------------------------------------------------------------------------- */
+
+static size_t take(size_t *used, int64_t n, size_t size) {
+    const size_t at = *used;
+    *used += ((size_t)n * size + 63) & ~(size_t)63;
+    return at;
+}
+
+/* Lays the tables and buffers of a worker out over `base`; returns the bytes needed. */
+static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
+    size_t used = 0, at[8];
+    at[0] = take(&used, p->m_rows, sizeof(int64_t));
+    at[1] = take(&used, p->m_rows, sizeof(int64_t));
+    at[2] = take(&used, p->m_rows, sizeof(wf_tile));
+    at[3] = take(&used, p->max_segs, sizeof(int64_t));
+    at[4] = take(&used, p->max_segs, sizeof(int64_t));
+    at[5] = take(&used, WF_TILE_M * WF_TILE_N, sizeof(float));
+    at[6] = take(&used, p->u_floats, sizeof(float));
+    at[7] = take(&used, p->v_floats, sizeof(float));
+    if (!w) return used;
+    w->m_u = (int64_t *)(base + at[0]);
+    w->m_out = (int64_t *)(base + at[1]);
+    w->tiles = (wf_tile *)(base + at[2]);
+    w->u_seg = (int64_t *)(base + at[3]);
+    w->v_seg = (int64_t *)(base + at[4]);
+    w->tile_space = (float *)(base + at[5]);
+    w->u_space = (float *)(base + at[6]);
+    w->v_space = (float *)(base + at[7]);
+    return used;
+}
+
+/* --- tiles and segments ----------------------------------------------------------------------- */
+
+/* Offsets of every row of the block, by U's steps or the output's strides. */
+static void fill_rows(const wf_piece *w, const int64_t *step, int64_t *to) {
+    const wf_contract_plan *p = w->p;
+    int64_t v[WF_MAX_RANK] = {0}, at = 0;
+    for (int64_t i = 0; i < w->rows; i++) {
+        to[i] = at;
+        for (int l = p->n_m - 1; l >= 0; l--) {
+            const int loop = p->m_loop[l];
+            at += step[loop];
+            if (++v[l] < w->out.n[loop]) break;
+            at -= step[loop] * w->out.n[loop];
+            v[l] = 0;
+        }
+    }
+}
+
+/* How many offsets from `from` on have one constant step (at most `limit`). */
+static int64_t linear_run(const int64_t *at, int64_t from, int64_t limit) {
+    if (limit < 2) return limit;
+    const int64_t step = at[from + 1] - at[from];
+    int64_t n = 2;
+    while (n < limit && at[from + n] - at[from + n - 1] == step) n++;
+    return n;
+}
+
+/* Cuts the rows where U is not linear, and those runs into tiles of nearly one size. */
+static void cut_tiles(wf_piece *w, const wf_loaded *x) {
+    fill_rows(w, x->u_step, w->m_u);
+    w->n_tiles = 0;
+    for (int64_t i = 0; i < w->rows;) {
+        int64_t run = linear_run(w->m_u, i, w->rows - i);
+        if (!x->sp->rows_form && run > 1 && w->m_u[i + 1] - w->m_u[i] != 1) run = 1;
+        int64_t parts = ceil_div(run, w->kernels->max_m);
+        for (; parts > 0; parts--) {
+            const int64_t n = ceil_div(run, parts);
+            wf_tile *t = &w->tiles[w->n_tiles++];
+            *t = (wf_tile){.row = i, .rows = n, .u = w->m_u[i], .out = w->m_out[i]};
+            if (n > 1) t->um = w->m_u[i + 1] - w->m_u[i], t->om = w->m_out[i + 1] - w->m_out[i];
+            t->linear = linear_run(w->m_out, i, n) == n;
+            i += n;
+            run -= n;
+        }
+    }
+}
+
+/* The sum loops of the chunk, or their part in `part`, as segments of one strided run each. */
+static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) {
+    const int rank = w->p->c->rank, n_sum = x->sp->s->n_sum;
+    const int64_t *n = part->n + rank, *us = x->u_step + rank, *vs = x->v_step + rank;
+    bool in_run[WF_CONTRACT_SUMS] = {false};
+    int run = -1;
+    x->u_shift = x->v_shift = 0;
+    for (int k = 0; k < n_sum; k++) {
+        x->u_shift += (part->lo[rank + k] - x->r.lo[rank + k]) * us[k];
+        x->v_shift += (part->lo[rank + k] - x->r.lo[rank + k]) * vs[k];
+        if (n[k] > 1 && (!x->sp->rows_form || us[k] == 1) && (run < 0 || n[k] >= n[run])) run = k;
+    }
+    x->len = 1;
+    x->ak = x->bk = 0;
+    if (run >= 0) {
+        x->len = n[run];
+        x->ak = us[run];
+        x->bk = vs[run];
+        in_run[run] = true;
+        for (int k = n_sum - 1; k >= 0; k--)
+            if (!in_run[k] && n[k] > 1 && us[k] == x->ak * x->len && vs[k] == x->bk * x->len) {
+                in_run[k] = true;
+                x->len *= n[k];
+                k = n_sum;
+            }
+    }
+    x->n_seg = 1;
+    w->u_seg[0] = w->v_seg[0] = 0;
+    for (int k = 0; k < n_sum; k++) {
+        if (in_run[k] || n[k] == 1) continue;
+        for (int64_t s = x->n_seg * n[k] - 1; s >= 0; s--) {
+            w->u_seg[s] = w->u_seg[s / n[k]] + s % n[k] * us[k];
+            w->v_seg[s] = w->v_seg[s / n[k]] + s % n[k] * vs[k];
+        }
+        x->n_seg *= n[k];
+    }
+}
+
+/* Segments of the part of the chunk in which V, at these outer columns, has elements. Padding adds
+ * nothing to a weight gradient, so it is left out instead of copied. */
+static void clip_segments(const wf_piece *w, wf_loaded *x, const int64_t *column) {
+    const wf_contract_plan *p = w->p;
+    const wf_side *v = &x->sp->v;
+    wf_range part = x->r;
+    bool empty = false;
+    for (int j = 0; j < v->rank; j++) {
+        int64_t at = v->offset[j];
+        int loop = -1;
+        for (int l = 0; l < p->c->rank; l++) at += v->coef[j][l] * column[l];
+        for (int k = 0; k < x->sp->s->n_sum; k++)
+            if (v->coef[j][p->c->rank + k]) loop = p->c->rank + k;
+        const int64_t limit = v->array->shape.dim[j];
+        if (loop < 0) {
+            empty |= at < 0 || at >= limit;
+            continue;
+        }
+        int64_t lo = part.lo[loop], hi = lo + part.n[loop];
+        wf_nest_cut(at, v->coef[j][loop], limit, &lo, &hi);
+        empty |= hi <= lo;
+        part.lo[loop] = lo;
+        part.n[loop] = hi - lo;
+    }
+    if (!empty) cut_segments(w, x, &part);
+    if (empty) x->n_seg = x->u_shift = x->v_shift = 0;
+}
+
+/* --- computing -------------------------------------------------------------------------------- */
+
+/* Values of the column loops at a flattened outer column, by loop; those of the batch. */
+static void locate_columns(const wf_piece *w, int64_t outer, int64_t *v) {
+    const wf_contract_plan *p = w->p;
+    memcpy(v, w->out.lo, sizeof w->out.lo);
+    for (int l = p->n_n - 2; l >= 0; l--) {
+        v[p->n_loop[l]] = outer % p->c->out[p->n_loop[l]];
+        outer /= p->c->out[p->n_loop[l]];
+    }
+}
+
+/* Output offsets of the columns of a panel. Returns true if they are contiguous. */
+static bool panel_columns(const wf_contract_plan *p, int64_t outer, int64_t first, int64_t n,
+                          int64_t *at) {
+    bool unit = true;
+    for (int64_t j = 0; j < n; j++) {
+        int64_t rest = outer * p->n_inner + first + j;
+        if (j > 0 && (!p->flat || p->n_n < 2)) { /* along one loop */
+            at[j] = at[j - 1] + p->call->out.stride[p->n_loop[p->n_n - 1]];
+        } else {
+            at[j] = 0;
+            for (int i = p->n_n - 1; i >= 0; i--) {
+                const int64_t e = p->c->out[p->n_loop[i]];
+                at[j] += rest % e * p->call->out.stride[p->n_loop[i]];
+                rest /= e;
+            }
+        }
+        unit &= at[j] == at[0] + j;
+    }
+    return unit;
+}
+
+static void scatter(const wf_piece *w, const wf_tile *t, float *out, const int64_t *col, int64_t n,
+                    bool add) {
+    for (int64_t i = 0; i < t->rows; i++) {
+        float *row = out + w->m_out[t->row + i];
+        const float *from = w->tile_space + i * WF_TILE_N;
+        if (add)
+            for (int64_t j = 0; j < n; j++) row[col[j]] += from[j];
+        else
+            for (int64_t j = 0; j < n; j++) row[col[j]] = from[j];
+    }
+}
+
+static void compute_panel(const wf_piece *w, const wf_loaded *x, int64_t v_at, float *out,
+                          const int64_t *col, bool unit, int64_t n, bool add) {
+    const int nv = n > 16 ? 2 : 1;
+    const bool whole = unit && n == 16 * nv;
+    const float *u = x->u + x->u_shift, *v = x->v + (x->v_at + v_at + x->v_shift);
+    for (int64_t i = 0; i < w->n_tiles; i++) {
+        const wf_tile *t = &w->tiles[i];
+        wf_tile_fn *f = (x->sp->rows_form ? w->kernels->rows : w->kernels->cols)[t->rows][nv];
+        const int64_t as = x->sp->rows_form ? t->um : x->ak;
+        if (whole && t->linear) {
+            f(u + t->u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, out + t->out + col[0],
+              t->om, add);
+        } else {
+            f(u + t->u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, w->tile_space,
+              WF_TILE_N, false);
+            scatter(w, t, out, col, n, add);
+        }
+    }
+}
+
+static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add) {
+    const wf_contract_plan *p = w->p;
+    if (!x->sp->clipped) cut_segments(w, x, &x->r);
+    for (int64_t i = w->first_inner; i < w->last_inner; i++)
+        for (int64_t o = w->first_outer; o < w->last_outer; o++) {
+            int64_t col[WF_PANEL], at[WF_CONTRACT_LOOPS];
+            const int64_t first = i * WF_PANEL, n = least(WF_PANEL, p->n_inner - first);
+            const bool unit = panel_columns(p, o, first, n, col);
+            int64_t v = (i - w->first_inner) * x->v_panel + (o - w->first_outer) * x->v_outer;
+            if (!p->flat) {
+                locate_columns(w, o, at);
+                for (int l = 0; l < p->n_n - 1; l++)
+                    v += at[p->n_loop[l]] * x->v_step[p->n_loop[l]];
+            } else {
+                memcpy(at, w->out.lo, sizeof w->out.lo);
+            }
+            if (x->sp->clipped) clip_segments(w, x, at);
+            compute_panel(w, x, v, out, col, unit, n, add);
+        }
+}
+
+/* Steps a rectangle of chunks: r's sum loops to the next chunk. False after the last. */
+static bool next_chunk(const wf_contract_plan *p, const wf_source_plan *sp, wf_range *r) {
+    for (int k = sp->chunk_loop; k >= 0; k--) {
+        const int l = p->c->rank + k;
+        if (sp->s->n_sum == 0) return false;
+        r->lo[l] += r->n[l];
+        const bool done = r->lo[l] >= sp->s->sum[k];
+        if (done) r->lo[l] = 0;
+        r->n[l] = k == sp->chunk_loop ? least(sp->chunk_step, sp->s->sum[k] - r->lo[l]) : 1;
+        if (!done) return true;
+    }
+    return false;
+}
+
+static void run_source(wf_piece *w, int i, const float *packed, float *out) {
+    const wf_contract_plan *p = w->p;
+    wf_source_plan sp;
+    wf_contract_plan_source(p, i, &sp);
+    wf_loaded x = {.sp = &sp};
+    wf_range r = w->out;
+    for (int k = 0; k < sp.s->n_sum; k++) {
+        r.lo[p->c->rank + k] = 0;
+        r.n[p->c->rank + k] = k < sp.chunk_loop    ? 1
+                              : k == sp.chunk_loop ? least(sp.chunk_step, sp.s->sum[k])
+                                                   : sp.s->sum[k];
+    }
+    if (sp.given) packed = p->call->in[2 * i + 1].data;
+    bool first = true;
+    do {
+        wf_load_u(w, &x, first, r);
+        x.r = r;
+        wf_load_v(w, &x, r, packed);
+        if (first || sp.u_mode != WF_FROM_BOX) cut_tiles(w, &x);
+        compute_chunk(w, &x, out, i > 0 || !first);
+        first = false;
+    } while (next_chunk(p, &sp, &r));
+}
+
+static int64_t n_pieces(const wf_contract_plan *p) { return p->batch * p->m_blocks * p->n_blocks; }
+
+/* Loop ranges and panels of piece i. False: an empty one. */
+static bool locate(wf_piece *w, int64_t i) {
+    const wf_contract_plan *p = w->p;
+    int64_t n_block = i % p->n_blocks, m_block = i / p->n_blocks % p->m_blocks;
+    int64_t batch = i / p->n_blocks / p->m_blocks;
+    memset(&w->out, 0, sizeof w->out);
+    for (int l = p->n_batch - 1; l >= 0; l--) {
+        w->out.lo[p->batch_loop[l]] = batch % p->c->out[p->batch_loop[l]];
+        w->out.n[p->batch_loop[l]] = 1;
+        batch /= p->c->out[p->batch_loop[l]];
+    }
+    w->rows = 1;
+    for (int l = p->n_m - 1; l >= 0; l--) {
+        const int loop = p->m_loop[l];
+        const int64_t e = p->c->out[loop];
+        const int64_t step = l < p->m_chunk_loop ? 1 : l == p->m_chunk_loop ? p->m_chunk_step : e;
+        const int64_t blocks = ceil_div(e, step), at = m_block % blocks;
+        m_block /= blocks;
+        w->out.lo[loop] = at * step;
+        w->out.n[loop] = least(step, e - at * step);
+        w->rows *= w->out.n[loop];
+    }
+    for (int l = 0; l < p->n_n; l++) w->out.n[p->n_loop[l]] = 1;
+    const int64_t inner = p->n_panels / p->n_outer, inner_blocks = p->n_blocks / p->panel_splits;
+    const int64_t inner_step = ceil_div(inner, inner_blocks);
+    const int64_t outer_step = ceil_div(p->n_outer, p->panel_splits);
+    w->first_inner = n_block / p->panel_splits * inner_step;
+    w->last_inner = least(inner, w->first_inner + inner_step);
+    w->first_outer = n_block % p->panel_splits * outer_step;
+    w->last_outer = least(p->n_outer, w->first_outer + outer_step);
+    return w->first_inner < w->last_inner && w->first_outer < w->last_outer;
+}
+
+static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                    const float *shared) {
+    wf_piece w = {.p = p, .kernels = wf_tile_table_for(wf_isa_get())};
+    lay_out(&w, p, scratch);
+    for (int64_t i = first; i < last; i++) {
+        if (!locate(&w, i)) continue;
+        fill_rows(&w, p->call->out.stride, w.m_out);
+        float *out = p->call->out.data;
+        for (int l = 0; l < p->c->rank; l++) out += w.out.lo[l] * p->call->out.stride[l];
+        const float *packed = shared;
+        for (int s = 0; s < p->c->n_sources; s++) {
+            run_source(&w, s, packed, out);
+            wf_source_plan sp;
+            wf_contract_plan_source(p, s, &sp);
+            packed += sp.packed_floats;
+        }
+    }
+}
+
+/* --- packing in the first phase --------------------------------------------------------------- */
+
+static int64_t pack_pieces(const wf_contract_plan *p) {
+    int64_t n = 0;
+    for (int i = 0; i < p->c->n_sources && p->shared_floats; i++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, i, &sp);
+        if (sp.packed_floats) n += p->batch * ceil_div(p->n, WF_PANEL);
+    }
+    return n;
+}
+
+static void pack(const wf_contract_plan *p, int64_t first, int64_t last, float *shared) {
+    for (int s = 0; s < p->c->n_sources; s++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, s, &sp);
+        if (!sp.packed_floats) continue;
+        const int64_t n = p->batch * ceil_div(p->n, WF_PANEL);
+        for (int64_t i = first < 0 ? 0 : first; i < last && i < n; i++)
+            wf_contract_pack_panel(p, &sp, i, shared + i * sp.n_k * WF_PANEL);
+        first -= n;
+        last -= n;
+        shared += sp.packed_floats;
+    }
+}
+
+/* --- the interface ---------------------------------------------------------------------------- */
+
+typedef enum way { BY_REFERENCE, BY_LANES, BY_TILES } way;
+
+static way choose(const wf_call *c, wf_contract_plan *p, wf_lanes *l) {
+    if (!wf_contract_plan_make(p, c)) return BY_REFERENCE;
+    return wf_lanes_make(l, p) ? BY_LANES : BY_TILES;
+}
+
+static bool applicable(const wf_call *c) { return wf_dtype_is_real(c->out.dtype); }
+
+static int64_t pieces(const wf_call *c, int phase) {
+    wf_contract_plan p;
+    wf_lanes l;
+    switch (choose(c, &p, &l)) {
+    case BY_TILES: return phase ? n_pieces(&p) : pack_pieces(&p);
+    case BY_LANES: return phase ? wf_lanes_pieces(&l) : 0;
+    default: return phase ? least(wf_shape_count(&c->out.shape), REFERENCE_PIECES) : 0;
+    }
+}
+
+static size_t scratch_bytes(const wf_call *c) {
+    wf_contract_plan p;
+    wf_lanes l;
+    switch (choose(c, &p, &l)) {
+    case BY_TILES: return lay_out(NULL, &p, NULL);
+    case BY_LANES: return (size_t)l.floats * sizeof(float);
+    default: return 0;
+    }
+}
+
+static size_t shared_bytes(const wf_call *c) {
+    wf_contract_plan p;
+    wf_lanes l;
+    return choose(c, &p, &l) == BY_TILES ? (size_t)p.shared_floats * sizeof(float) : 0;
+}
+
+static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
+                void *shared) {
+    wf_contract_plan p;
+    wf_lanes l;
+    const way by = choose(c, &p, &l);
+    if (by == BY_TILES && phase == 0) {
+        pack(&p, first, last, shared);
+    } else if (by == BY_TILES) {
+        compute(&p, first, last, scratch, shared);
+    } else if (by == BY_LANES) {
+        wf_lanes_run(&l, c, first, last, scratch);
+    } else {
+        const int64_t n = wf_shape_count(&c->out.shape), parts = least(n, REFERENCE_PIECES);
+        if (parts > 0)
+            wf_contract_eval(c, n / parts * first + least(first, n % parts),
+                             n / parts * last + least(last, n % parts));
+    }
+}
+
+const wf_fast wf_contract_fast = {
+    .applicable = applicable,
+    .phases = 2,
+    .pieces = pieces,
+    .scratch_bytes = scratch_bytes,
+    .shared_bytes = shared_bytes,
+    .run = run,
+};

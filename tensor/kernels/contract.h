@@ -1,0 +1,61 @@
+/* Micro kernels of the contraction: one register block of the output, summed over a list of
+ * segments of the summed index. Pointers, sizes and strides only; a driver (tensor/contract_run.c)
+ * decides what they point at.
+ *
+ *   c[i * cm + n] (+)= sum over s < n_seg, k < len of
+ *                      a[a_seg[s] + i * am + k * ak] * b[b_seg[s] + k * bk + n]
+ *
+ * for i < mr, n < 16 nv. Two forms, because an address with two free strides costs registers:
+ *   rows  ak = 1, `as` is am: the summed index is contiguous in a (pixels times channels)
+ *   cols  am = 1, `as` is ak: the rows of the block are contiguous in a (weight gradients)
+ * `add`: add to c instead of overwriting it. All strides are in floats; nothing need be aligned.
+ * Terms are added in the order of s, then k, in one register for each element.
+ *
+ * Each instruction set has a table; tensor/kernels/contract_ref.c is the plainest one. */
+#ifndef WEFT_KERNELS_CONTRACT_H
+#define WEFT_KERNELS_CONTRACT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tensor/kernels/cpu.h"
+
+enum { WF_TILE_N = 32, WF_TILE_M = 14 }; /* the widest block: columns of a panel, rows */
+
+typedef void wf_tile_fn(const float *a, int64_t as, const int64_t *a_seg, const float *b,
+                        int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c,
+                        int64_t cm, bool add);
+
+/* Products along lanes, for contractions without a matrix in them (depthwise convolution):
+ *   c[l] += sum over k < n of a[k * ak + l] * b[k * bk + l],   l < lanes */
+typedef void wf_lanes_fn(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n,
+                         int64_t lanes, float *c);
+
+typedef struct wf_tile_table {
+    const char *name;
+    int max_m;                             /* rows of the largest block, at most WF_TILE_M */
+    wf_tile_fn *rows[WF_TILE_M + 1][3];    /* [mr][nv], mr 1..max_m, nv 1..2 (16, 32 columns) */
+    wf_tile_fn *cols[WF_TILE_M + 1][3];
+    wf_lanes_fn *lanes;
+} wf_tile_table;
+
+/* The table for an instruction set that this build has; the plain C one otherwise. */
+const wf_tile_table *wf_tile_table_for(wf_isa isa);
+
+extern const wf_tile_table wf_tile_ref;
+#if defined(__x86_64__)
+extern const wf_tile_table wf_tile_avx2, wf_tile_avx512;
+#endif
+extern const wf_tile_table wf_tile_plain;
+
+/* Before a loop with a constant, small count: it must vanish, or accumulators live in memory. */
+#if defined(__clang__)
+#define WF_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define WF_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* The table entries [1 .. 14][1 .. 2] of functions named prefix_MR_NV. */
+#define WF_TILE_ROW(prefix, m) [m] = {0, prefix##_##m##_1, prefix##_##m##_2}
+
+#endif

@@ -1,0 +1,98 @@
+/* Micro kernels for AVX2 with fused multiply-add: mr x 16, mr up to 6: 12 accumulators, two vectors
+ * of b and one broadcast operand in the 16 registers. A panel of 32 columns is two passes. */
+#include "tensor/kernels/contract.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void finish(const int mr, __m256 acc[6][2], float *c, int64_t cm, bool add) {
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < 2; j++) {
+            float *p = c + i * cm + 8 * j;
+            _mm256_storeu_ps(p, add ? _mm256_add_ps(_mm256_loadu_ps(p), acc[i][j]) : acc[i][j]);
+        }
+}
+
+INLINE void rows(const int mr, const float *a, int64_t am, const int64_t *a_seg, const float *b,
+                 int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c, int64_t cm,
+                 bool add) {
+    __m256 acc[6][2];
+    WF_UNROLL
+    for (int i = 0; i < mr; i++) acc[i][0] = acc[i][1] = _mm256_setzero_ps();
+    for (int64_t s = 0; s < n_seg; s++) {
+        const float *p0 = a + a_seg[s], *p3 = p0 + 3 * am, *q = b + b_seg[s];
+        for (int64_t k = 0; k < len; k++, q += bk, p0++, p3++) {
+            const __m256 v0 = _mm256_loadu_ps(q), v1 = _mm256_loadu_ps(q + 8);
+            WF_UNROLL
+            for (int i = 0; i < mr; i++) {
+                const __m256 x = _mm256_broadcast_ss((i < 3 ? p0 : p3) + (i % 3) * am);
+                acc[i][0] = _mm256_fmadd_ps(x, v0, acc[i][0]);
+                acc[i][1] = _mm256_fmadd_ps(x, v1, acc[i][1]);
+            }
+        }
+    }
+    finish(mr, acc, c, cm, add);
+}
+
+INLINE void cols(const int mr, const float *a, int64_t ak, const int64_t *a_seg, const float *b,
+                 int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c, int64_t cm,
+                 bool add) {
+    __m256 acc[6][2];
+    WF_UNROLL
+    for (int i = 0; i < mr; i++) acc[i][0] = acc[i][1] = _mm256_setzero_ps();
+    for (int64_t s = 0; s < n_seg; s++) {
+        const float *p = a + a_seg[s], *q = b + b_seg[s];
+        for (int64_t k = 0; k < len; k++, q += bk, p += ak) {
+            const __m256 v0 = _mm256_loadu_ps(q), v1 = _mm256_loadu_ps(q + 8);
+            WF_UNROLL
+            for (int i = 0; i < mr; i++) {
+                const __m256 x = _mm256_broadcast_ss(p + i);
+                acc[i][0] = _mm256_fmadd_ps(x, v0, acc[i][0]);
+                acc[i][1] = _mm256_fmadd_ps(x, v1, acc[i][1]);
+            }
+        }
+    }
+    finish(mr, acc, c, cm, add);
+}
+
+static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
+                  float *c) {
+    for (; count >= 16; count -= 16, a += 16, b += 16, c += 16) {
+        __m256 acc0 = _mm256_loadu_ps(c), acc1 = _mm256_loadu_ps(c + 8);
+        for (int64_t k = 0; k < n; k++) {
+            const float *x = a + k * ak, *y = b + k * bk;
+            acc0 = _mm256_fmadd_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(y), acc0);
+            acc1 = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), _mm256_loadu_ps(y + 8), acc1);
+        }
+        _mm256_storeu_ps(c, acc0);
+        _mm256_storeu_ps(c + 8, acc1);
+    }
+    for (int64_t l = 0; l < count; l++)
+        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+}
+
+#define KERNEL(form, m)                                                                            \
+    static void form##_##m##_1(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
+                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
+                               float *c, int64_t cm, bool add) {                                   \
+        form(m, a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                               \
+    }                                                                                              \
+    static void form##_##m##_2(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
+                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
+                               float *c, int64_t cm, bool add) {                                   \
+        form##_##m##_1(a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                        \
+        form##_##m##_1(a, as, a_seg, b + 16, bk, b_seg, n_seg, len, c + 16, cm, add);              \
+    }
+#define KERNELS(m) KERNEL(rows, m) KERNEL(cols, m)
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
+
+#define ALL(form)                                                                                  \
+    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
+        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6)
+const wf_tile_table wf_tile_avx2 = {
+    .name = "avx2", .max_m = 6, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+#endif

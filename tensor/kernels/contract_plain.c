@@ -1,0 +1,80 @@
+/* Micro kernels in plain C over vectors of four floats, which every compiler maps to the registers
+ * that the baseline of the machine has (SSE2, NEON): mr x 8, mr up to 4, four passes a panel.
+ * Also the choice of a table. */
+#include "tensor/kernels/contract.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float v4 __attribute__((vector_size(16)));
+
+INLINE v4 load(const float *p) {
+    v4 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void block(const int mr, const float *a, int64_t am, int64_t ak, const int64_t *a_seg,
+                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                  float *c, int64_t cm, bool add) {
+    v4 acc[4][2];
+    WF_UNROLL
+    for (int i = 0; i < mr; i++) acc[i][0] = acc[i][1] = (v4){0, 0, 0, 0};
+    for (int64_t s = 0; s < n_seg; s++) {
+        const float *p = a + a_seg[s], *q = b + b_seg[s];
+        for (int64_t k = 0; k < len; k++, q += bk, p += ak) {
+            const v4 v0 = load(q), v1 = load(q + 4);
+            WF_UNROLL
+            for (int i = 0; i < mr; i++) {
+                const float x = p[i * am];
+                acc[i][0] += (v4){x, x, x, x} * v0;
+                acc[i][1] += (v4){x, x, x, x} * v1;
+            }
+        }
+    }
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < 2; j++) {
+            float *p = c + i * cm + 4 * j;
+            const v4 v = add ? load(p) + acc[i][j] : acc[i][j];
+            memcpy(p, &v, sizeof v);
+        }
+}
+
+static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
+                  float *c) {
+    for (; count >= 4; count -= 4, a += 4, b += 4, c += 4) {
+        v4 acc = load(c);
+        for (int64_t k = 0; k < n; k++) acc += load(a + k * ak) * load(b + k * bk);
+        memcpy(c, &acc, sizeof acc);
+    }
+    for (int64_t l = 0; l < count; l++)
+        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+}
+
+#define KERNEL(form, m, nv, am, ak)                                                                \
+    static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
+                                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
+                                  int64_t len, float *c, int64_t cm, bool add) {                   \
+        for (int j = 0; j < 16 * nv; j += 8)                                                       \
+            block(m, a, am, ak, a_seg, b + j, bk, b_seg, n_seg, len, c + j, cm, add);              \
+    }
+#define KERNELS(m)                                                                                 \
+    KERNEL(rows, m, 1, as, 1) KERNEL(rows, m, 2, as, 1)                                            \
+    KERNEL(cols, m, 1, 1, as) KERNEL(cols, m, 2, 1, as)
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
+
+#define ALL(form)                                                                                  \
+    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4)
+const wf_tile_table wf_tile_plain = {
+    .name = "plain", .max_m = 4, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+
+const wf_tile_table *wf_tile_table_for(wf_isa isa) {
+#if defined(__x86_64__)
+    if (isa == WF_ISA_AVX512) return &wf_tile_avx512;
+    if (isa == WF_ISA_AVX2) return &wf_tile_avx2;
+#endif
+    return &wf_tile_plain;
+}

@@ -1,0 +1,42 @@
+/* The reference micro kernel: the formula of contract.h as loops. Tests hold every other table
+ * against it. */
+#include "tensor/kernels/contract.h"
+
+static void block(int mr, int nv, const float *a, int64_t am, int64_t ak, const int64_t *a_seg,
+                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                  float *c, int64_t cm, bool add) {
+    for (int i = 0; i < mr; i++)
+        for (int n = 0; n < 16 * nv; n++) {
+            float sum = 0;
+            for (int64_t s = 0; s < n_seg; s++)
+                for (int64_t k = 0; k < len; k++)
+                    sum += a[a_seg[s] + i * am + k * ak] * b[b_seg[s] + k * bk + n];
+            c[i * cm + n] = add ? c[i * cm + n] + sum : sum;
+        }
+}
+
+static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
+                  float *c) {
+    for (int64_t l = 0; l < count; l++)
+        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+}
+
+#define KERNEL(form, m, nv, am, ak)                                                                \
+    static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
+                                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
+                                  int64_t len, float *c, int64_t cm, bool add) {                   \
+        block(m, nv, a, am, ak, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                      \
+    }
+#define KERNELS(m)                                                                                 \
+    KERNEL(rows, m, 1, as, 1) KERNEL(rows, m, 2, as, 1)                                            \
+    KERNEL(cols, m, 1, 1, as) KERNEL(cols, m, 2, 1, as)
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6) KERNELS(7)
+KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+
+#define ALL(form)                                                                                  \
+    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
+        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6), WF_TILE_ROW(form, 7), WF_TILE_ROW(form, 8),    \
+        WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12), \
+        WF_TILE_ROW(form, 13), WF_TILE_ROW(form, 14)
+const wf_tile_table wf_tile_ref = {
+    .name = "ref", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};

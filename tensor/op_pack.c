@@ -1,0 +1,147 @@
+/* pack: operand B of a contraction in the panel layout of the micro kernels, as a flat array. A
+ * node of its own, so that a weight is packed once a step however many time steps multiply by it.
+ *
+ *   out[wf_packed_index(batch, k, n)] = B[relations of (batch, n, k)], 0 where an index is outside
+ *                                       and in the columns past the last
+ *
+ * Attributes: those of a contraction with one source, of which B's relations, the sum loops and the
+ * masks batch_loops and col_loops matter. Made by a compiler pass, after differentiation. */
+#include <stdio.h>
+
+#include "tensor/contract_plan.h"
+
+/* --- infer ------------------------------------------------------------------------------------ */
+
+static bool infer(wf_infer *q) {
+    const wf_contract_attr *c = q->attr;
+    if (!wf_dtype_is_real(q->in[0].dtype))
+        return wf_infer_fail(q, "b is %s; it must be f32 or f64", wf_dtype_name(q->in[0].dtype));
+    if (q->in[0].shape.rank != c->source[0].rank_b)
+        return wf_infer_fail(q, "b has rank %d, expected %d", q->in[0].shape.rank,
+                             c->source[0].rank_b);
+    const int64_t n = wf_packed_count(c, &c->source[0]);
+    if (n < 0) return wf_infer_fail(q, "the packed operand is too large");
+    q->out.dtype = q->in[0].dtype;
+    q->out.shape = WF_SHAPE(n);
+    return true;
+}
+
+/* --- eval ------------------------------------------------------------------------------------- */
+
+/* B at the given loop values, 0 outside. */
+static double value_at(const wf_contract_source *s, const wf_array *b, const int64_t *v) {
+    int64_t at = 0;
+    for (int j = 0; j < s->rank_b; j++) {
+        const wf_relation *r = &s->b[j];
+        int64_t i = r->offset;
+        if (r->a >= 0) i += r->ca * v[r->a];
+        if (r->b >= 0) i += r->cb * v[r->b];
+        if (i % r->div) return 0;
+        i /= r->div;
+        if (i < 0 || i >= b->shape.dim[j]) return 0;
+        at += i * b->stride[j];
+    }
+    return wf_get(b, at);
+}
+
+/* Sets the loops in `mask` from a flattened row-major index. */
+static void unflatten(const wf_contract_attr *c, uint32_t mask, int64_t i, int64_t *v) {
+    for (int l = c->rank - 1; l >= 0; l--)
+        if (mask >> l & 1) {
+            v[l] = i % c->out[l];
+            i /= c->out[l];
+        }
+}
+
+static void eval(const wf_call *call) {
+    const wf_contract_attr *c = call->attr;
+    const wf_contract_source *s = &c->source[0];
+    const int64_t total = wf_shape_count(&call->out.shape);
+    int64_t n_k = 1, n_cols = 1;
+    for (int i = 0; i < s->n_sum; i++) n_k *= s->sum[i];
+    for (int l = 0; l < c->rank; l++)
+        if (s->col_loops >> l & 1) n_cols *= c->out[l];
+    const int64_t panels = (n_cols + WF_PANEL - 1) / WF_PANEL;
+    for (int64_t i = 0; i < total; i++) {
+        const int64_t k = i / WF_PANEL % n_k, panel = i / WF_PANEL / n_k;
+        const int64_t n = panel % panels * WF_PANEL + i % WF_PANEL;
+        int64_t v[WF_CONTRACT_LOOPS] = {0}, rest = k;
+        unflatten(c, s->batch_loops, panel / panels, v);
+        unflatten(c, s->col_loops, n, v);
+        for (int l = s->n_sum - 1; l >= 0; l--) {
+            v[c->rank + l] = rest % s->sum[l];
+            rest /= s->sum[l];
+        }
+        wf_set(&call->out, i * call->out.stride[0], n < n_cols ? value_at(s, &call->in[0], v) : 0);
+    }
+}
+
+/* --- kernel ----------------------------------------------------------------------------------- */
+
+static bool applicable(const wf_call *call) {
+    return call->out.dtype == WF_F32 && call->out.stride[0] == 1;
+}
+
+static int64_t pieces(const wf_call *call, int phase) {
+    wf_contract_plan p;
+    wf_source_plan sp;
+    wf_contract_plan_pack(&p, &sp, call->attr, &call->in[0]);
+    return sp.n_k == 0 ? 0 : p.batch * ((p.n + WF_PANEL - 1) / WF_PANEL);
+}
+
+static void run(const wf_call *call, int phase, int64_t first, int64_t last, void *scratch,
+                void *shared) {
+    wf_contract_plan p;
+    wf_source_plan sp;
+    wf_contract_plan_pack(&p, &sp, call->attr, &call->in[0]);
+    float *out = call->out.data;
+    for (int64_t i = first; i < last; i++)
+        wf_contract_pack_panel(&p, &sp, i, out + i * sp.n_k * WF_PANEL);
+}
+
+static const wf_fast fast = {.applicable = applicable, .phases = 1, .pieces = pieces, .run = run};
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+static wf_tensor packed_b(wf_tensor y, wf_tensor b) {
+    return wf_ok(y) ? wf_contract_pack(y.graph, y.id, 0, b) : y;
+}
+
+static wf_tensor sample(wf_sampler *s, int i) {
+    switch (i) {
+    case 0: {
+        const wf_tensor w = s->make_real(s, WF_SHAPE(5, 3, 2, 2), -1, 1);
+        const wf_tensor x = s->make_real(s, WF_SHAPE(1, 4, 4, 2), -1, 1);
+        return packed_b(wf_conv(x, w, (wf_conv_opt){.pad = {1, 1}}), w);
+    }
+    case 1: {
+        const wf_tensor b = s->make_real(s, WF_SHAPE(2, 1, 35), -1, 1);
+        return packed_b(wf_matmul(s->make_real(s, WF_SHAPE(2, 3, 1), -1, 1), b), b);
+    }
+    case 2: {
+        const wf_tensor b = s->make_real(s, WF_SHAPE(0, 3), -1, 1);
+        return packed_b(wf_matmul(s->make_real(s, WF_SHAPE(4, 0), -1, 1), b), b);
+    }
+    default: return (wf_tensor){0};
+    }
+}
+
+/* --- descriptor ------------------------------------------------------------------------------- */
+
+static void print_attr(const void *attr, char *buf, size_t size) {
+    const wf_contract_attr *c = attr;
+    snprintf(buf, size, "columns %#x, batch %#x", c->source[0].col_loops, c->source[0].batch_loops);
+}
+
+const wf_op wf_op_pack = {
+    .name = "pack",
+    .kind = WF_KIND_OPAQUE,
+    .min_in = 1,
+    .max_in = 1,
+    .infer = infer,
+    .eval = eval,
+    .no_grad_reason = "made by the compiler, after differentiation",
+    .fast = &fast,
+    .sample = sample,
+    .print_attr = print_attr,
+};
