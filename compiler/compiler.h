@@ -2,9 +2,9 @@
  *
  *   graph --passes--> graph --plan--> launches with fixed arguments and planned storage
  *
- * A program is compiled once and run many times; a run allocates nothing, decides nothing, and gives
- * the same bits for every number of threads. It keeps no pointer into the graph, which may be freed;
- * it keeps the buffers of leaves (wf_leaf), which must outlive it. */
+ * A program is compiled once and run many times; a run allocates nothing, decides nothing, and
+ * gives the same bits for every number of threads. It keeps no pointer into the graph, which may
+ * be freed; it keeps the buffers of leaves (wf_leaf), which must outlive it. */
 #ifndef WEFT_COMPILER_H
 #define WEFT_COMPILER_H
 
@@ -22,7 +22,7 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
 
 /* The passes, in order; each can be switched off (to bisect, and for tests). Name, text. */
 #define WF_PASS_MAP(X)                                                                             \
-    X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, zero facts, pads, dead code */ \
+    X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, facts, pads, dead code */     \
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
     X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */
@@ -58,14 +58,16 @@ WF_API void wf_program_free(wf_program *p);
  * time; different programs may run in different threads unless they share an assigned leaf. */
 WF_API wf_status wf_run(wf_program *p);
 
-/* The dense buffer of an input or output of the program, by handle or by name (wf_input's name,
- * wf_name of an output); inputs may be written and outputs read between runs. NULL, and wf_error(),
- * for anything else. Owner: the program, aligned to 64 bytes. Outputs keep their values until the
- * next run. */
+/* The dense buffer of an input, output or leaf of the program, by handle or by name (wf_input's and
+ * wf_leaf's name, wf_name of an output; inputs before outputs before leaves); inputs may be written
+ * and outputs read between runs. NULL, and wf_error(), for anything else. A value that is an output
+ * and a leaf means the output. Owner: the program, aligned to 64 bytes; a leaf's buffer is the
+ * caller's. Outputs keep their values until the next run. */
 WF_API void *wf_data(wf_program *p, wf_tensor t);
 WF_API void *wf_data_named(wf_program *p, const char *name, size_t *bytes);
 
-/* Copies in or out with the size checked: bytes must be exactly those of t. */
+/* Copies into an input or leaf, or out of any of the above, with the size checked: bytes must be
+ * exactly those of the value. */
 WF_API wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size_t bytes);
 WF_API wf_status wf_read(wf_program *p, wf_tensor output, void *data, size_t bytes);
 
@@ -80,6 +82,7 @@ typedef struct wf_program_info {
     uint32_t launches;        /* kernel calls a run */
     uint32_t copies;          /* of them: pure copies (views and placements that had to move) */
     uint32_t reference;       /* of them: reference evaluators (no tuned kernel) */
+    uint32_t barriers;        /* a run, beside those inside launches */
     double flops;             /* of contractions, a run */
     int threads;
 } wf_program_info;

@@ -1,0 +1,166 @@
+/* From graph to program: the list of passes, on one screen.
+ *
+ *   written --copy or simplify--> ... --merge--> --plan--> program
+ *
+ * Each stage can be printed (WF_DEBUG=simplify,merge,plan) and switched off (wf_compile_opt.off).
+ * With WF_DEBUG_CHECKS defined, the verifier runs after every pass and over the plan. */
+#include "compiler/compiler.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/program.h"
+#include "tensor/size.h"
+
+static const struct pass {
+    const char *name;
+    unsigned bit; /* 0: always */
+    wf_status (*run)(const wf_stage *in, wf_stage *out);
+} passes[] = {
+    {"written", 0, wf_pass_copy},
+    {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
+    {"merge", WF_PASS_MERGE, wf_pass_merge},
+};
+
+#ifdef WF_DEBUG_CHECKS
+static const bool checks = true;
+#else
+static const bool checks = false;
+#endif
+
+/* --- debug output ----------------------------------------------------------------------------- */
+
+bool wf_debug_wants(const char *stage) {
+    const char *list = getenv("WF_DEBUG");
+    const size_t n = strlen(stage);
+    while (list && *list) {
+        const size_t m = strcspn(list, ",");
+        if (m == n && strncmp(list, stage, n) == 0) return true;
+        list += m + (list[m] == ',');
+    }
+    return false;
+}
+
+static void log_stage(const char *name, const wf_stage *s) {
+    if (!wf_debug_wants(name)) return;
+    char text[1024];
+    wf_log_line("--- %s", name);
+    for (uint32_t id = 1; id < wf_graph_size(s->graph); id++)
+        wf_log_line("%s", wf_node_text(s->graph, id, text, sizeof text));
+}
+
+static void log_plan(const wf_plan *p) {
+    if (!wf_debug_wants("plan")) return;
+    wf_log_line("--- plan: %u launches, %u copies, %u by reference evaluators, %u barriers; "
+                "arena %zu bytes, at least %zu", p->n_launch, p->n_copies, p->n_reference,
+                p->n_barriers, p->arena_bytes, p->live_bytes);
+    for (uint32_t i = 0; i < p->n_launch; i++) {
+        const wf_launch *l = &p->launch[i];
+        const wf_operand *o = &p->operand[l->array + (uint32_t)l->call.n_in];
+        const wf_storage *s = &p->storage[o->storage];
+        static const char *const where[] = {"leaf", "input", "output", "arena"};
+        wf_log_line("%s%4u %s %s %%%u -> %s %zu+%lld of %zu, live %u..%u", l->barrier ? "|" : " ",
+                    i, l->copy ? "copy" : l->call.op->name, l->fast ? "fast" : "eval", l->node,
+                    where[s->where], s->offset, (long long)o->offset, s->bytes, s->first, s->last);
+    }
+}
+
+/* --- passes ----------------------------------------------------------------------------------- */
+
+/* Roots of the written graph: outputs, then assignments. An assignment's value stands for it among
+ * the outputs. */
+static wf_status written_roots(wf_stage *s, wf_graph *g, const wf_tensor *output, int n,
+                               const wf_compile_opt *o) {
+    uint32_t assigns = 0;
+    for (uint32_t id = 1; id < wf_graph_size(g) && !o->no_assign; id++)
+        assigns += wf_graph_node(g, id)->op->kind == WF_KIND_ASSIGN;
+    s->graph = g;
+    s->root = calloc((size_t)n + assigns + 1, sizeof *s->root);
+    if (!s->root) return wf_fail(WF_MEMORY, "out of memory in the compiler");
+    for (int i = 0; i < n; i++) {
+        uint32_t id = output[i].id;
+        while (wf_graph_node(g, id)->op->kind == WF_KIND_ASSIGN) id = wf_node_in(g, id)[1];
+        s->root[s->n_root++] = id;
+    }
+    for (uint32_t id = 1; id < wf_graph_size(g) && !o->no_assign; id++)
+        if (wf_graph_node(g, id)->op->kind == WF_KIND_ASSIGN) s->root[s->n_root++] = id;
+    return WF_OK;
+}
+
+/* Runs the passes over `written`, which stays as it is, and leaves the last stage in *out. */
+static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off) {
+    wf_stage now = *written;
+    for (size_t i = 0; i < WF_COUNT(passes); i++) {
+        const struct pass *pass = &passes[i];
+        if (pass->bit & off) continue;
+        wf_stage next = {0};
+        wf_status s = pass->run(&now, &next);
+        if (now.graph != written->graph) wf_stage_free(&now);
+        if (s) return s;
+        now = next;
+        log_stage(pass->name, &now);
+        if (checks && (s = wf_verify(&now, pass->name))) {
+            wf_stage_free(&now);
+            return s;
+        }
+    }
+    *out = now;
+    return WF_OK;
+}
+
+/* --- the program ------------------------------------------------------------------------------ */
+
+static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *output, int n,
+                       const wf_compile_opt *o) {
+    wf_status s = run_passes(written, &p->stage, o->off);
+    if (!s) s = wf_plan_make(&p->plan, &p->stage, (uint32_t)n, o->off);
+    if (!s && checks) s = wf_plan_verify(&p->plan);
+    if (!s) s = wf_ports_find(p, written, output, n);
+    if (s) return s;
+    if (!wf_align_size(p->plan.scratch_bytes, WF_ALIGN, &p->scratch_step))
+        return wf_fail(WF_MEMORY, "a kernel's scratch is too large");
+    s = wf_program_set_threads(p, o->threads);
+    if (!s) s = wf_region_map(&p->arena, p->plan.arena_bytes, p->threads, "intermediate values");
+    if (!s) s = wf_region_map(&p->buffers, p->plan.buffer_bytes, p->threads, "inputs and outputs");
+    if (!s) s = wf_plan_bind(&p->plan, p->arena.data, p->buffers.data);
+    if (s) return s;
+    wf_ports_bind(p);
+    log_plan(&p->plan);
+    return WF_OK;
+}
+
+static wf_status check_outputs(const wf_graph *g, const wf_tensor *output, int n) {
+    if (n < 0 || (n > 0 && !output))
+        return wf_fail(WF_ARGUMENT, "wf_compile: %d outputs at %p", n, (const void *)output);
+    for (int i = 0; i < n; i++) {
+        if (output[i].graph && output[i].graph != g)
+            return wf_fail(WF_ARGUMENT, "wf_compile: output %d belongs to another graph", i);
+        if (!wf_ok(output[i]))
+            return wf_fail(WF_ARGUMENT, "wf_compile: output %d is no value of the graph", i);
+    }
+    return WF_OK;
+}
+
+wf_status wf_compile(wf_program **out, wf_graph *g, const wf_tensor *outputs, int n,
+                     wf_compile_opt o) {
+    if (!out) return wf_fail(WF_ARGUMENT, "wf_compile: the result's address is NULL");
+    *out = NULL;
+    if (!g) return wf_fail(WF_ARGUMENT, "wf_compile: the graph is NULL");
+    if (o.threads < 0) return wf_fail(WF_ARGUMENT, "wf_compile: %d threads", o.threads);
+    wf_status s = wf_graph_status(g);
+    if (!s) s = check_outputs(g, outputs, n);
+    if (s) return s;
+    wf_program *p = calloc(1, sizeof *p);
+    if (!p) return wf_fail(WF_MEMORY, "out of memory in the compiler");
+    wf_stage written = {0};
+    s = written_roots(&written, g, outputs, n, &o);
+    if (!s) s = build(p, &written, outputs, n, &o);
+    free(written.root);
+    if (s) {
+        wf_program_free(p);
+        return s;
+    }
+    *out = p;
+    return WF_OK;
+}

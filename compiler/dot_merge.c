@@ -1,0 +1,234 @@
+/* Boxes: which classes are drawn as one.
+ *
+ * Elementwise operations, views and placements of one scope that touch become a box that lists them.
+ * A box must not be left and entered again, or arrows would run in circles: so classes get a rank, the
+ * largest number of borders on any way to them, where a border is any arrow that cannot lie inside a
+ * box; only classes of equal rank are joined. Arrows between time steps do not count.
+ *
+ * Then leaves that the same boxes read, and assignments of values from one box, are one box each. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/dot.h"
+
+typedef struct merger {
+    wf_dot *d;
+    uint64_t *arrow;  /* (n_arrow) from << 32 | to: classes, within a step, each once */
+    uint32_t n_arrow;
+    uint32_t *first;  /* (n_class + 1) of arrow */
+    uint32_t *rank;   /* (n_class) */
+    uint32_t *before; /* (n_class) arrows that have not been followed */
+    uint32_t *root;   /* (n_class) union-find */
+    wf_arena mem;
+} merger;
+
+static uint32_t find(merger *m, uint32_t c) {
+    while (m->root[c] != c) c = m->root[c] = m->root[m->root[c]];
+    return c;
+}
+
+/* The smaller number stays the root. */
+static void unite(merger *m, uint32_t a, uint32_t b) {
+    a = find(m, a);
+    b = find(m, b);
+    if (a < b) m->root[b] = a;
+    else m->root[a] = b;
+}
+
+static int by_value(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* --- arrows -------------------------------------------------------------------------------------------- */
+
+static bool is_arrow(const wf_dot *d, uint32_t id, uint32_t i) {
+    const wf_node *x = wf_dot_node(d, id);
+    const uint32_t from = wf_node_in(d->graph, id)[i];
+    if (d->hidden[from] || d->class_of[from] == d->class_of[id]) return false;
+    if (x->op->kind == WF_KIND_ASSIGN && i == 0) return false;
+    char lag[24];
+    wf_dot_lag(d, wf_dot_node(d, from)->scope, x->scope, lag);
+    return !*lag || wf_dot_node(d, from)->op->kind == WF_KIND_LEAF;
+}
+
+static wf_status find_arrows(merger *m) {
+    wf_dot *d = m->d;
+    size_t room = 0;
+    for (uint32_t id = 1; id < d->n; id++) room += wf_dot_node(d, id)->n_in;
+    m->arrow = wf_arena_alloc(&m->mem, room * sizeof *m->arrow);
+    m->first = wf_arena_alloc(&m->mem, ((size_t)d->n_class + 1) * sizeof *m->first);
+    if (!m->arrow || !m->first) return wf_dot_no_memory();
+    uint32_t n = 0;
+    for (uint32_t id = 1; id < d->n; id++) {
+        if (d->hidden[id]) continue;
+        const uint32_t *in = wf_node_in(d->graph, id);
+        for (uint32_t i = 0; i < wf_dot_node(d, id)->n_in; i++)
+            if (is_arrow(d, id, i))
+                m->arrow[n++] = (uint64_t)d->class_of[in[i]] << 32 | d->class_of[id];
+    }
+    if (n) qsort(m->arrow, n, sizeof *m->arrow, by_value);
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || m->arrow[i] != m->arrow[i - 1]) m->arrow[m->n_arrow++] = m->arrow[i];
+    for (uint32_t i = 0; i < m->n_arrow; i++) m->first[(m->arrow[i] >> 32) + 1]++;
+    for (uint32_t c = 0; c < d->n_class; c++) m->first[c + 1] += m->first[c];
+    return WF_OK;
+}
+
+/* --- regions ------------------------------------------------------------------------------------------- */
+
+static bool is_light(const wf_dot *d, uint32_t c) {
+    const wf_kind k = wf_dot_node(d, d->class_[c].rep)->op->kind;
+    return k == WF_KIND_ELEMENTWISE || k == WF_KIND_VIEW || k == WF_KIND_PLACE;
+}
+
+static bool joins(const wf_dot *d, uint32_t a, uint32_t b) {
+    return is_light(d, a) && is_light(d, b) && d->class_[a].cluster == d->class_[b].cluster;
+}
+
+static uint32_t target(const merger *m, uint32_t i) { return (uint32_t)m->arrow[i]; }
+
+/* Ranks in topological order. Folding may have closed circles; they are cut at their first class. */
+static wf_status rank_classes(merger *m) {
+    const wf_dot *d = m->d;
+    uint32_t *queue = wf_arena_alloc(&m->mem, d->n_class * sizeof *queue);
+    bool *queued = wf_arena_alloc(&m->mem, d->n_class * sizeof *queued);
+    if (!queue || !queued) return wf_dot_no_memory();
+    for (uint32_t i = 0; i < m->n_arrow; i++) m->before[target(m, i)]++;
+    uint32_t head = 0, tail = 0, scan = 0;
+    for (uint32_t c = 0; c < d->n_class; c++)
+        if (m->before[c] == 0) {
+            queue[tail++] = c;
+            queued[c] = true;
+        }
+    while (tail < d->n_class || head < tail) {
+        if (head == tail) {
+            while (queued[scan]) scan++;
+            queue[tail++] = scan;
+            queued[scan] = true;
+        }
+        const uint32_t c = queue[head++];
+        for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++) {
+            const uint32_t to = target(m, i);
+            const uint32_t rank = m->rank[c] + (joins(d, c, to) ? 0 : 1);
+            if (queued[to]) continue;
+            if (rank > m->rank[to]) m->rank[to] = rank;
+            if (--m->before[to]) continue;
+            queue[tail++] = to;
+            queued[to] = true;
+        }
+    }
+    return WF_OK;
+}
+
+static void merge_regions(merger *m) {
+    for (uint32_t c = 0; c < m->d->n_class; c++)
+        for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++)
+            if (joins(m->d, c, target(m, i)) && m->rank[c] == m->rank[target(m, i)])
+                unite(m, c, target(m, i));
+}
+
+/* --- leaves and assignments ---------------------------------------------------------------------------- */
+
+/* What the boxes around class c are, as a set: those that read a leaf, or those that an assignment
+ * reads. */
+static uint64_t around(merger *m, uint32_t c, uint64_t *list) {
+    const wf_dot *d = m->d;
+    const bool is_leaf = d->class_[c].kind != WF_DOT_ASSIGN;
+    uint32_t n = 0;
+    for (uint32_t i = is_leaf ? m->first[c] : 0; i < (is_leaf ? m->first[c + 1] : m->n_arrow); i++) {
+        const uint32_t from = (uint32_t)(m->arrow[i] >> 32), to = target(m, i);
+        if ((is_leaf ? from : to) == c) list[n++] = find(m, is_leaf ? to : from);
+    }
+    if (n > 1) qsort(list, n, sizeof *list, by_value);
+    uint64_t h = 11;
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || list[i] != list[i - 1]) h = wf_dot_mix(h, list[i]);
+    return h;
+}
+
+/* Leaves go by what reads them in the end: an assignment is no reader that tells them apart. */
+static wf_status merge_ends(merger *m) {
+    const wf_dot *d = m->d;
+    wf_dot_map map;
+    uint64_t *list = wf_arena_alloc(&m->mem, m->n_arrow * sizeof *list);
+    if (!list || !wf_dot_map_init(&map, &m->mem, d->n_class)) return wf_dot_no_memory();
+    for (uint32_t c = 0; c < d->n_class; c++) {
+        const wf_dot_class *k = &d->class_[c];
+        if (k->kind == WF_DOT_OPERATION || k->kind == WF_DOT_INPUT) continue;
+        uint64_t h = wf_dot_mix(wf_dot_mix(around(m, c, list), k->kind), k->cluster);
+        uint32_t *at = wf_dot_map_at(&map, h);
+        if (*at == UINT32_MAX) *at = c;
+        unite(m, *at, c);
+    }
+    return WF_OK;
+}
+
+/* One box a scope and kind. */
+static wf_status merge_whole(merger *m) {
+    const wf_dot *d = m->d;
+    wf_dot_map map;
+    if (!wf_dot_map_init(&map, &m->mem, d->n_class)) return wf_dot_no_memory();
+    for (uint32_t c = 0; c < d->n_class; c++) {
+        const wf_dot_class *k = &d->class_[c];
+        uint32_t *at = wf_dot_map_at(&map, wf_dot_mix(wf_dot_mix(12, k->cluster), k->kind));
+        if (*at == UINT32_MAX) *at = c;
+        unite(m, *at, c);
+    }
+    return WF_OK;
+}
+
+/* --- boxes --------------------------------------------------------------------------------------------- */
+
+/* Boxes in the order of their first nodes, and their members. */
+static wf_status list_boxes(merger *m) {
+    wf_dot *d = m->d;
+    d->box = wf_arena_alloc(&d->level_mem, d->n_class * sizeof *d->box);
+    d->member = wf_arena_alloc(&d->level_mem, d->n * sizeof *d->member);
+    if (!d->box || !d->member) return wf_dot_no_memory();
+    for (uint32_t c = 0; c < d->n_class; c++) d->class_[c].box = UINT32_MAX;
+    for (uint32_t id = 1; id < d->n; id++) {
+        if (d->hidden[id]) continue;
+        const uint32_t c = d->class_of[id], root = find(m, c);
+        if (d->class_[root].box == UINT32_MAX) {
+            d->class_[root].box = d->n_box;
+            d->box[d->n_box++] = (wf_dot_box){.id = id, .cluster = d->class_[root].cluster,
+                                              .kind = d->class_[root].kind, .last = c};
+        }
+        d->class_[c].box = d->class_[root].box;
+        d->box[d->class_[c].box].nodes++;
+    }
+    for (uint32_t c = 0; c < d->n_class; c++) {
+        wf_dot_box *b = &d->box[d->class_[c].box];
+        b->classes++;
+        if (d->class_[c].rep > d->class_[b->last].rep) b->last = c;
+    }
+    for (uint32_t b = 1; b < d->n_box; b++)
+        d->box[b].first_member = d->box[b - 1].first_member + d->box[b - 1].nodes;
+    for (uint32_t b = 0; b < d->n_box; b++) d->box[b].nodes = 0;
+    for (uint32_t id = 1; id < d->n; id++) {
+        if (d->hidden[id]) continue;
+        wf_dot_box *b = &d->box[d->class_[d->class_of[id]].box];
+        d->member[b->first_member + b->nodes++] = id;
+    }
+    return WF_OK;
+}
+
+wf_status wf_dot_boxes(wf_dot *d) {
+    merger m = {.d = d};
+    m.rank = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.rank);
+    m.before = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.before);
+    m.root = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.root);
+    wf_status s = m.rank && m.before && m.root ? WF_OK : wf_dot_no_memory();
+    for (uint32_t c = 0; c < d->n_class && s == WF_OK; c++) m.root[c] = c;
+    if (!s && d->level.merge) {
+        s = find_arrows(&m);
+        if (!s) s = rank_classes(&m);
+        if (!s) merge_regions(&m);
+        if (!s) s = merge_ends(&m);
+    }
+    if (!s && d->level.whole) s = merge_whole(&m);
+    if (!s) s = list_boxes(&m);
+    wf_arena_free(&m.mem);
+    return s;
+}

@@ -1,0 +1,83 @@
+/* Values as windows into storage, and views read backwards. */
+#include "compiler/plan.h"
+
+#include <string.h>
+
+wf_array wf_value_array(const wf_value *v, const wf_type *type) {
+    wf_array a = {.data = (void *)(intptr_t)v->offset, .dtype = type->dtype, .shape = type->shape};
+    memcpy(a.stride, v->stride, sizeof a.stride);
+    return a;
+}
+
+wf_value wf_value_of(uint32_t storage, const wf_array *array) {
+    wf_value v = {.storage = storage, .offset = (intptr_t)array->data};
+    memcpy(v.stride, array->stride, sizeof v.stride);
+    return v;
+}
+
+wf_value wf_value_dense(uint32_t storage, const wf_type *type) {
+    const wf_array a = wf_array_dense(NULL, type->dtype, &type->shape);
+    return wf_value_of(storage, &a);
+}
+
+bool wf_value_same(const wf_value *a, const wf_value *b, const wf_shape *shape) {
+    if (a->storage != b->storage || a->offset != b->offset) return false;
+    for (int i = 0; i < shape->rank; i++)
+        if (shape->dim[i] > 1 && a->stride[i] != b->stride[i]) return false;
+    return true;
+}
+
+/* An axis of a view: extent > 1, its stride in the dense operand, its stride in the slot. */
+typedef struct axis {
+    int64_t extent, step, to;
+} axis;
+
+/* The axes of the view, innermost in the operand first. True if they count through all elements of
+ * the operand, each once. */
+static bool view_axes(const wf_array *seen, const wf_array *slot, axis *out, int *n) {
+    int m = 0;
+    for (int i = 0; i < seen->shape.rank; i++) {
+        if (seen->shape.dim[i] == 1) continue;
+        const axis a = {seen->shape.dim[i], seen->stride[i], slot->stride[i]};
+        int k = m++;
+        for (; k > 0 && out[k - 1].step > a.step; k--) out[k] = out[k - 1];
+        out[k] = a;
+    }
+    int64_t step = 1;
+    for (int k = 0; k < m; k++) {
+        if (out[k].step != step) return false;
+        step *= out[k].extent;
+    }
+    *n = m;
+    return true;
+}
+
+bool wf_view_invert(const wf_array *seen, const wf_array *slot, const wf_type *x, wf_array *out) {
+    *out = wf_array_dense(slot->data, x->dtype, &x->shape);
+    const int64_t count = wf_shape_count(&x->shape);
+    if (count != wf_shape_count(&seen->shape)) return false;
+    if (count == 0) return true;
+    axis a[WF_MAX_RANK];
+    int n = 0, k = 0;
+    if (seen->data || !view_axes(seen, slot, a, &n)) return false;
+    int64_t used = 1; /* part of axis a[k] that inner axes of x have taken */
+    for (int i = x->shape.rank - 1; i >= 0; i--) {
+        int64_t left = x->shape.dim[i];
+        if (left == 1) continue;
+        if (used == a[k].extent) {
+            k++;
+            used = 1;
+        }
+        out->stride[i] = a[k].to * used;
+        while (left > a[k].extent / used) { /* this axis of x goes on in the next one of the view */
+            const int64_t here = a[k].extent / used;
+            if (left % here || k + 1 >= n || a[k + 1].to != a[k].to * a[k].extent) return false;
+            left /= here;
+            used = 1;
+            k++;
+        }
+        if (a[k].extent / used % left) return false;
+        used *= left;
+    }
+    return true;
+}

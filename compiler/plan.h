@@ -1,0 +1,141 @@
+/* The plan: which kernel calls a program makes, in which order, on which storage.
+ *
+ * A value is a window into a storage: byte offset and strides. Views share the storage of what they
+ * see; operands of a placement (concat, stack) are computed where the result wants them; outputs
+ * and assigned values are computed in their final buffers. Nothing here is decided again in a run.
+ *
+ * Invariants
+ *   - Launches run in index order. A storage is live from the first launch that touches it to the
+ *     last; two storages of the arena that are live at the same time do not overlap.
+ *   - A leaf's buffer is written by assignments only, after its last reader. */
+#ifndef WEFT_PLAN_H
+#define WEFT_PLAN_H
+
+#include "compiler/pass.h"
+#include "tensor/arena.h"
+
+typedef enum wf_where {
+    WF_WHERE_LEAF,   /* the caller's buffer, or a constant's bytes */
+    WF_WHERE_INPUT,  /* the program's buffer, written between runs */
+    WF_WHERE_OUTPUT, /* the program's buffer, read between runs */
+    WF_WHERE_ARENA,  /* live during a part of a run */
+} wf_where;
+
+typedef struct wf_storage {
+    wf_where where;
+    size_t bytes;
+    uint32_t first, last; /* launches; first > last: never touched */
+    size_t offset;        /* in the arena, or in the block of inputs and outputs */
+    void *data;           /* LEAF: from the start; else after wf_plan_bind */
+} wf_storage;
+
+typedef struct wf_value {
+    uint32_t storage;     /* 0: none */
+    int64_t offset;       /* bytes from the storage's start to the element with all indices 0 */
+    int64_t stride[WF_MAX_RANK];
+} wf_value;
+
+typedef struct wf_launch {
+    wf_call call;         /* in and out are bound by wf_plan_bind */
+    const wf_fast *fast;  /* NULL: op->eval, by one worker */
+    uint32_t node;        /* the node whose value or copy it makes */
+    uint32_t array;       /* in plan->array and plan->operand: operands, then the result */
+    uint32_t shared;      /* storage of the kernel's shared area, 0 if none */
+    uint32_t pieces;      /* in plan->pieces: one number a phase */
+    int phases;
+    bool copy;            /* moves elements only */
+    bool single;          /* all phases have at most one piece: worker 0 runs it */
+    bool barrier;         /* workers meet before it */
+} wf_launch;
+
+typedef struct wf_operand {
+    uint32_t storage;
+    int64_t offset; /* bytes */
+} wf_operand;
+
+/* An input of the graph; its serial number is the same before and after the passes. */
+typedef struct wf_plan_input {
+    uint64_t serial;
+    uint32_t storage;
+} wf_plan_input;
+
+typedef struct wf_plan {
+    const wf_graph *graph; /* after the passes; outlives the plan */
+    wf_launch *launch;     /* (n_launch) */
+    wf_array *array;       /* (n_array) of all launches, one after another */
+    wf_operand *operand;   /* (n_array) where array[i] is */
+    wf_storage *storage;   /* (n_storage), storage[0] is none */
+    int64_t *pieces;       /* (n_pieces) */
+    uint32_t n_launch, n_array, n_storage, n_pieces;
+    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap;
+    uint32_t *output;      /* (n_output) storage of root i, an output or an input */
+    uint32_t n_output;
+    wf_plan_input *input;  /* (n_input) those that are needed after the passes */
+    uint32_t n_input, input_cap;
+    wf_arena mem;          /* the scalars that constants are */
+    size_t arena_bytes, live_bytes, buffer_bytes, scratch_bytes; /* scratch of one worker */
+    uint32_t n_copies, n_reference, n_barriers;
+} wf_plan;
+
+/* Plans the stage whose first n_output roots are outputs, without the passes `off` (INPLACE, FAST). */
+wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigned off);
+void wf_plan_free(wf_plan *p);
+
+/* Fixes addresses - `arena` of arena_bytes, `buffers` of buffer_bytes (inputs and outputs) - and
+ * with them pieces and barriers. */
+wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers);
+
+/* Checks that no two live storages overlap: WF_INTERNAL otherwise. Quadratic; for tests. */
+wf_status wf_plan_verify(const wf_plan *p);
+
+/* --- parts of planning ------------------------------------------------------------------------ */
+
+#define WF_ALIGN 64 /* bytes; every storage starts at a multiple */
+
+/* What planning knows about each node; dies with planning. */
+typedef struct wf_planner {
+    wf_plan *plan;
+    const wf_stage *stage;
+    const wf_graph *graph;
+    uint32_t n_output;
+    unsigned off;
+    bool *live;        /* (nodes) */
+    uint32_t *owner;   /* (nodes) through views, the node that owns the storage */
+    uint32_t *last;    /* (nodes) of an owner: the last node that reads its storage */
+    wf_value *home;    /* (nodes) where it is to be computed; storage 0: anywhere */
+    wf_value *value;   /* (nodes) where it is */
+    wf_value *dense;   /* (nodes) a dense copy for kernels that need one; storage 0: none yet */
+    uint32_t *out_of;  /* (nodes) storage of the output that the node is, 0 if it is none */
+    bool *direct;      /* (nodes) assignments whose value is computed in the leaf's buffer */
+    wf_array *scratch; /* operands and result of the widest node */
+} wf_planner;
+
+/* layout.c: the array of `type` that `v` is; its data is the byte offset into the storage. */
+wf_array wf_value_array(const wf_value *v, const wf_type *type);
+wf_value wf_value_of(uint32_t storage, const wf_array *array);
+wf_value wf_value_dense(uint32_t storage, const wf_type *type);
+bool wf_value_same(const wf_value *a, const wf_value *b, const wf_shape *shape);
+/* `seen` is a view of a dense array of type x at offset 0. Finds how x must lie in memory so that
+ * the view lies as `slot` does; false if the view is not all of x, or if no strides do it. */
+bool wf_view_invert(const wf_array *seen, const wf_array *slot, const wf_type *x, wf_array *out);
+
+/* home.c: liveness, owners, and homes: values that are computed where they are wanted. Makes the
+ * storages of leaves, inputs, outputs and placements. */
+wf_status wf_plan_homes(wf_planner *q);
+
+/* launch.c: appends launches; a storage's lifetime grows as it is touched. */
+/* Room for `more` elements behind the n of an array; false when memory is out. */
+bool wf_plan_room(void **array, uint32_t *cap, uint32_t n, uint32_t more, size_t each);
+uint32_t wf_plan_storage(wf_plan *p, wf_where where, size_t bytes, void *data); /* 0: no memory */
+wf_status wf_plan_launch(wf_planner *q, uint32_t node);
+wf_status wf_plan_copy(wf_planner *q, uint32_t node, const wf_value *from, const wf_value *to);
+/* Operands of a node in q->scratch, dense and without data, and its result as `out` says. */
+wf_call wf_plan_dense_call(wf_planner *q, uint32_t node, const wf_array *out);
+
+/* storage.c: offsets from lifetimes; sets arena_bytes, live_bytes and buffer_bytes. */
+wf_status wf_plan_offsets(wf_plan *p, bool reuse);
+
+/* barrier.c: which launches must wait for the others. */
+wf_status wf_plan_barriers(wf_plan *p);
+
+#endif

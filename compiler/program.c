@@ -1,0 +1,67 @@
+/* The program's life after compilation: threads, description, text, death. */
+#include "compiler/program.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+#include "tensor/size.h"
+
+void wf_program_free(wf_program *p) {
+    if (!p) return;
+    wf_ports_free(p);
+    wf_plan_free(&p->plan);
+    wf_stage_free(&p->stage);
+    wf_region_unmap(&p->arena);
+    wf_region_unmap(&p->buffers);
+    wf_region_unmap(&p->scratch);
+    free(p);
+}
+
+wf_status wf_program_set_threads(wf_program *p, int threads) {
+    if (!p) return wf_fail(WF_ARGUMENT, "wf_program_set_threads: the program is NULL");
+    if (threads < 0)
+        return wf_fail(WF_ARGUMENT, "wf_program_set_threads: %d threads; 0 or more is asked for",
+                       threads);
+    if (threads == 0) threads = omp_get_max_threads();
+    size_t bytes;
+    wf_region scratch;
+    if (!wf_mul_size(p->scratch_step, (size_t)threads, &bytes))
+        return wf_fail(WF_MEMORY, "%d threads need more scratch than can be addressed", threads);
+    const wf_status s = wf_region_map(&scratch, bytes, threads, "the workers' scratch");
+    if (s) return s;
+    wf_region_unmap(&p->scratch);
+    p->scratch = scratch;
+    p->threads = threads;
+    return WF_OK;
+}
+
+wf_program_info wf_program_describe(const wf_program *p) {
+    if (!p) return (wf_program_info){0};
+    const wf_plan *plan = &p->plan;
+    return (wf_program_info){
+        .arena_bytes = plan->arena_bytes,
+        .live_bytes = plan->live_bytes,
+        .scratch_bytes = p->scratch.bytes,
+        .nodes = wf_graph_size(p->stage.graph) - 1,
+        .launches = plan->n_launch,
+        .copies = plan->n_copies,
+        .reference = plan->n_reference,
+        .barriers = plan->n_barriers,
+        .threads = p->threads,
+    };
+}
+
+wf_status wf_graph_dump(const wf_graph *g, FILE *f) {
+    if (!g || !f)
+        return wf_fail(WF_ARGUMENT, "wf_graph_dump: the %s is NULL", g ? "file" : "graph");
+    char text[1024];
+    for (uint32_t id = 1; id < wf_graph_size(g); id++)
+        if (fprintf(f, "%s\n", wf_node_text(g, id, text, sizeof text)) < 0)
+            return wf_fail(WF_OUTPUT, "the text of the graph cannot be written");
+    return WF_OK;
+}
+
+wf_status wf_program_dump(const wf_program *p, FILE *f) {
+    if (!p) return wf_fail(WF_ARGUMENT, "wf_program_dump: the program is NULL");
+    return wf_graph_dump(p->stage.graph, f);
+}
