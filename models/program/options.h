@@ -1,0 +1,57 @@
+/* Commands and their options, from tables: parsing, checking, --help. A program gives a table of
+ * commands; a command lists groups of options; an option says where its value goes, its range, its
+ * default and its help text. Parsing and help read the same row.
+ *
+ * Accepted: --name VALUE, --name=VALUE, --flag, in any order; the last of equal options wins.
+ * Anything else is one line on stderr and EXIT_CODE_USAGE. */
+#ifndef MODELS_PROGRAM_OPTIONS_H
+#define MODELS_PROGRAM_OPTIONS_H
+
+#include "models/program/report.h"
+
+typedef enum option_kind {
+    OPTION_FLAG,    /* bool */
+    OPTION_TEXT,    /* const char *, into argv or a literal */
+    OPTION_CHOICE,  /* const char *, one of `choices` */
+    OPTION_INTEGER, /* int64_t in [least, most] */
+    OPTION_REAL,    /* double in [least, most] */
+} option_kind;
+
+typedef struct option {
+    const char *name;     /* without the dashes */
+    const char *metavar;  /* "FILE"; NULL for a flag */
+    option_kind kind;
+    size_t offset;        /* of the value in the program's settings */
+    double least, most;   /* numbers; most at most 2^53 */
+    const char *fallback; /* the default as one would type it; NULL: the value stays zero */
+    const char *choices;  /* "train|test" */
+    bool required;        /* has no default; a required number's range leaves out 0 */
+    const char *help;
+} option;
+
+typedef struct option_group {
+    const char *title;
+    const option *options;
+    int n;
+} option_group;
+
+typedef struct command {
+    const char *name, *summary;
+    const option_group *groups[8]; /* ends with NULL */
+    const char *examples;          /* lines, each ending in a newline */
+    exit_code (*run)(const void *settings);
+} command;
+
+typedef struct program {
+    const char *name, *summary;
+    const command *commands;
+    int n_commands;
+} program;
+
+/* Runs the command that argv names: fills `settings` (settings_bytes, zeroed first) with defaults
+ * and what argv says, and calls the command. Returns the exit code for main; a result that could
+ * not be written to stdout is EXIT_CODE_OUTPUT. */
+exit_code program_main(const program *p, int argc, char **argv, void *settings,
+                       size_t settings_bytes);
+
+#endif
