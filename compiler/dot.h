@@ -14,11 +14,7 @@
 
 #include "compiler/plan.h"
 
-enum {
-    WF_DOT_NUMBERS = 6,   /* numbers of a scope path that are folded, at most */
-    WF_DOT_LIMIT = 150,   /* boxes, if the caller does not say */
-    WF_DOT_LEVELS = 5,    /* before scopes are cut */
-};
+enum { WF_DOT_NUMBERS = 6 }; /* numbers of a scope path that are folded, at most */
 
 typedef enum wf_dot_kind {
     WF_DOT_OPERATION,
@@ -72,6 +68,7 @@ typedef struct wf_dot_box {
     uint32_t classes, nodes;
     uint32_t last;        /* the class with the largest representative: its result */
     uint32_t first_member; /* of dot->member, which lists nodes by box and id */
+    bool output;          /* holds an output of the program */
 } wf_dot_box;
 
 typedef struct wf_dot_edge {
@@ -112,6 +109,7 @@ typedef struct wf_dot {
     uint32_t *member;        /* (n) */
     wf_dot_edge *edge;       /* (n_edge) by from, to, lag */
     uint32_t n_cluster, n_scope, n_class, n_box, n_edge;
+    uint32_t n_output_box; /* boxes with outputs; each is drawn with a mark of its own */
     wf_arena level_mem;   /* of the level */
 } wf_dot;
 

@@ -130,24 +130,22 @@ static void merge_regions(merger *m) {
 
 /* --- leaves and assignments ---------------------------------------------------------------------------- */
 
-/* What the boxes around class c are, as a set: those that read a leaf, or those that an assignment
- * reads. */
+/* The boxes that read leaf c, as a set; the box whose values the assignments of class c take. */
 static uint64_t around(merger *m, uint32_t c, uint64_t *list) {
     const wf_dot *d = m->d;
-    const bool is_leaf = d->class_[c].kind != WF_DOT_ASSIGN;
-    uint32_t n = 0;
-    for (uint32_t i = is_leaf ? m->first[c] : 0; i < (is_leaf ? m->first[c + 1] : m->n_arrow); i++) {
-        const uint32_t from = (uint32_t)(m->arrow[i] >> 32), to = target(m, i);
-        if ((is_leaf ? from : to) == c) list[n++] = find(m, is_leaf ? to : from);
-    }
-    if (n > 1) qsort(list, n, sizeof *list, by_value);
     uint64_t h = 11;
+    if (d->class_[c].kind == WF_DOT_ASSIGN) {
+        const uint32_t from = d->class_of[wf_node_in(d->graph, d->class_[c].rep)[1]];
+        return from == UINT32_MAX ? h : wf_dot_mix(h, find(m, from));
+    }
+    uint32_t n = 0;
+    for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++) list[n++] = find(m, target(m, i));
+    if (n > 1) qsort(list, n, sizeof *list, by_value);
     for (uint32_t i = 0; i < n; i++)
         if (i == 0 || list[i] != list[i - 1]) h = wf_dot_mix(h, list[i]);
     return h;
 }
 
-/* Leaves go by what reads them in the end: an assignment is no reader that tells them apart. */
 static wf_status merge_ends(merger *m) {
     const wf_dot *d = m->d;
     wf_dot_map map;
@@ -156,7 +154,7 @@ static wf_status merge_ends(merger *m) {
     for (uint32_t c = 0; c < d->n_class; c++) {
         const wf_dot_class *k = &d->class_[c];
         if (k->kind == WF_DOT_OPERATION || k->kind == WF_DOT_INPUT) continue;
-        uint64_t h = wf_dot_mix(wf_dot_mix(around(m, c, list), k->kind), k->cluster);
+        const uint64_t h = wf_dot_mix(wf_dot_mix(around(m, c, list), k->kind), k->cluster);
         uint32_t *at = wf_dot_map_at(&map, h);
         if (*at == UINT32_MAX) *at = c;
         unite(m, *at, c);
@@ -230,5 +228,10 @@ wf_status wf_dot_boxes(wf_dot *d) {
     if (!s && d->level.whole) s = merge_whole(&m);
     if (!s) s = list_boxes(&m);
     wf_arena_free(&m.mem);
+    for (uint32_t i = 0; i < d->n_output && s == WF_OK; i++) {
+        wf_dot_box *b = &d->box[d->class_[d->class_of[d->output[i]]].box];
+        d->n_output_box += !b->output;
+        b->output = true;
+    }
     return s;
 }

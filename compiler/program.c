@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "tensor/contract.h"
 #include "tensor/size.h"
 
 void wf_program_free(wf_program *p) {
@@ -35,6 +36,22 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
     return WF_OK;
 }
 
+/* Two a term: terms that fall into the padding are counted too. */
+static double flops_of(const wf_plan *plan) {
+    double flops = 0;
+    for (uint32_t i = 0; i < plan->n_launch; i++) {
+        const wf_call *c = &plan->launch[i].call;
+        if (c->op != &wf_op_contract) continue;
+        const wf_contract_attr *a = c->attr;
+        for (int k = 0; k < a->n_sources; k++) {
+            double terms = (double)wf_shape_count(&c->out.shape);
+            for (int j = 0; j < a->source[k].n_sum; j++) terms *= (double)a->source[k].sum[j];
+            flops += 2 * terms;
+        }
+    }
+    return flops;
+}
+
 wf_program_info wf_program_describe(const wf_program *p) {
     if (!p) return (wf_program_info){0};
     const wf_plan *plan = &p->plan;
@@ -47,6 +64,7 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .copies = plan->n_copies,
         .reference = plan->n_reference,
         .barriers = plan->n_barriers,
+        .flops = flops_of(plan),
         .threads = p->threads,
     };
 }
