@@ -17,13 +17,26 @@ static inline double next_random(uint64_t *state) {
     return (double)(*state >> 40) / (1 << 23) - 1;
 }
 
-/* A leaf over its own memory, which lives as long as the process of the test. */
+/* Memory that lives as long as the process of the test; the list keeps it reachable. */
+static inline void *keep(size_t bytes) {
+    struct kept {
+        _Alignas(16) struct kept *next;
+    };
+    static struct kept *all;
+    struct kept *k = calloc(1, sizeof *k + bytes);
+    cr_assert(k, "no memory");
+    k->next = all;
+    all = k;
+    return k + 1;
+}
+
+/* A leaf over its own memory. */
 static inline wf_tensor leaf(wf_graph *g, wf_dtype t, wf_shape shape) {
     static int count;
     char name[32];
     snprintf(name, sizeof name, "leaf%d", count++);
     const int64_t n = wf_shape_count(&shape);
-    void *data = calloc((size_t)n + 1, 8);
+    void *data = keep(((size_t)n + 1) * 8);
     const wf_array a = wf_array_dense(data, t, &shape);
     uint64_t state = (uint64_t)count;
     for (int64_t i = 0; i < n; i++) wf_set(&a, i, next_random(&state));
