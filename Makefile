@@ -57,7 +57,7 @@ endif
 # `make setup run` must set up first, also under -j.
 FIRST = $(filter setup,$(MAKECMDGOALS))
 JOBS  = $(shell nproc 2>/dev/null || echo 2)
-make  = $(MAKE) --no-print-directory -j$(JOBS)
+make  = $(MAKE) --no-print-directory -s -j$(JOBS)
 
 all: ## library and program (the default)
 	@+$(make) $(B)/libweft.a $(B)/libweft.so $(B)/convlstm
@@ -136,8 +136,9 @@ san: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the
 # --- installing -------------------------------------------------------------------------------------
 
 INC = $(DESTDIR)$(PREFIX)/include/weft
-PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h tensor/op.h \
-         tensor/graph.h autograd/autograd.h compiler/compiler.h nn/nn.h
+PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
+         tensor/cfunction.h tensor/array.h tensor/op.h tensor/graph.h autograd/autograd.h \
+         compiler/compiler.h nn/nn.h
 
 install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)$(PREFIX)
 	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin

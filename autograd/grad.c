@@ -191,6 +191,8 @@ wf_status wf_vjp(wf_tensor y, wf_tensor g, const wf_tensor *x, int n, wf_tensor 
         mark_dependents(&s, x, n);
         status = run(&s, y, g);
         for (int i = 0; i < n && status == WF_OK; i++) {
+            const uint32_t in = wf_graph_node(s.g, x[i].id)->scope;
+            wf_graph_set_scope(s.g, wf_graph_scope_prime(s.g, in));
             dx[i] = s.first[x[i].id] ? cotangent(&s, x[i].id) : wf_zeros_like(x[i]);
             status = wf_graph_status(s.g);
         }

@@ -2,13 +2,13 @@
  *
  *   nodes --fold--> classes --merge--> boxes --write--> text
  *
- * A class is a set of nodes that play the same part: the same operation of nineteen time steps, or of
- * seventy parameters. A box is what is drawn: a class, or several classes of one scope.
+ * A class is a set of nodes that play the same part: the same operation of nineteen time steps,
+ * or of seventy parameters. A box is what is drawn: a class, or several classes of one scope.
  *
  * Invariants
  *   - Every order comes from node ids, never from addresses: two runs give the same bytes.
- *   - A level is one way to fold. Levels are tried from fine to coarse until the boxes are few enough;
- *     the last one, a box or two a kind of node, always is. */
+ *   - A level is one way to fold. Levels are tried from fine to coarse until the boxes are few
+ *     enough; the last one, a box or two a kind of node, always is. */
 #ifndef WEFT_DOT_H
 #define WEFT_DOT_H
 
@@ -144,7 +144,8 @@ wf_status wf_dot_boxes(wf_dot *d);   /* dot_merge.c */
 wf_status wf_dot_edges(wf_dot *d);   /* dot_edge.c */
 wf_status wf_dot_stored_find(wf_dot *d); /* dot_plan.c */
 
-/* dot_scope.c: "t-1" if `from` is the step before `to`; "" if they are of one step or not comparable. */
+/* dot_scope.c: "t-1" if `from` is the step before `to`; "" if they are of one step or not
+ * comparable. */
 void wf_dot_lag(const wf_dot *d, uint32_t from, uint32_t to, char text[24]);
 
 /* A text that grows; `failed` once memory is out. */

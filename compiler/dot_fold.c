@@ -1,13 +1,14 @@
 /* Classes: which nodes play the same part.
  *
- * Colour refinement (Weisfeiler and Leman 1968), a few rounds: a node's first colour is its operation,
- * type and canonical scope; each round mixes in the colours of its operands and readers. Only nodes of
- * one scope see each other, so that what a step is connected to does not matter for what it is.
+ * Colour refinement (Weisfeiler and Leman 1968), a few rounds: a node's first colour is its
+ * operation, type and canonical scope; each round mixes in the colours of its operands and
+ * readers. Only nodes of one scope see each other, so that what a step is connected to does not
+ * matter for what it is.
  *
- * The first and the last step of a recurrence lack a few nodes, which changes the colours around them.
- * So of the scopes that share a canonical path the most common one is the model; in the others, a node
- * whose colour the model lacks joins the model's node of its operation that fits best, by operands,
- * readers and attributes. What fits nothing is a class of its own.
+ * The first and the last step of a recurrence lack a few nodes, which changes the colours around
+ * them. So of the scopes that share a canonical path the most common one is the model; in the
+ * others, a node whose colour the model lacks joins the model's node of its operation that fits
+ * best, by operands, readers and attributes. What fits nothing is a class of its own.
  *
  * Leaves come last: they belong together if they have the same readers. */
 #include <stdlib.h>
@@ -52,7 +53,7 @@ static bool is_operation(const wf_dot *d, uint32_t id) {
     return !d->hidden[id] && wf_dot_node(d, id)->op->kind != WF_KIND_LEAF;
 }
 
-/* --- colours ------------------------------------------------------------------------------------------- */
+/* --- colours ---------------------------------------------------------------------------------- */
 
 static uint64_t number_bits(double v) {
     uint64_t u;
@@ -94,8 +95,8 @@ static uint64_t hash_set(uint64_t h, uint64_t *list, uint32_t n) {
     return h;
 }
 
-/* What reader or operand `other` looks like from `id`: its colour within a scope, else only whether it
- * is a leaf, another step or another part of the model. */
+/* What reader or operand `other` looks like from `id`: its colour within a scope, else only
+ * whether it is a leaf, another step or another part of the model. */
 static uint64_t seen(const folder *f, uint32_t id, uint32_t other) {
     const wf_dot *d = f->d;
     if (wf_dot_node(d, other)->op->kind == WF_KIND_LEAF) return 3;
@@ -139,7 +140,7 @@ static void refine(folder *f, uint64_t *room) {
     }
 }
 
-/* --- instances ----------------------------------------------------------------------------------------- */
+/* --- instances -------------------------------------------------------------------------------- */
 
 static int by_path(const void *a, const void *b) {
     const instance *x = a, *y = b;
@@ -172,7 +173,8 @@ static wf_status find_instances(folder *f) {
     return WF_OK;
 }
 
-/* The instances of one path are inst[first .. end). Puts the model first, the others in their order. */
+/* The instances of one path are inst[first .. end). Puts the model first, the others in their
+ * order. */
 static void choose_model(folder *f, uint32_t first, uint32_t end) {
     uint32_t best = first;
     for (uint32_t i = first; i < end; i++) {
@@ -190,7 +192,7 @@ static void choose_model(folder *f, uint32_t first, uint32_t end) {
     f->inst[first] = model;
 }
 
-/* --- classes ------------------------------------------------------------------------------------------- */
+/* --- classes ---------------------------------------------------------------------------------- */
 
 static uint32_t new_class(folder *f, uint32_t id) {
     wf_dot *d = f->d;
@@ -220,11 +222,12 @@ static uint32_t fit(const wf_dot *d, uint32_t id, uint32_t rep) {
         if (in[i] == to[i] || (d->class_of[in[i]] != UINT32_MAX &&
                                d->class_of[in[i]] == d->class_of[to[i]]))
             score += 3;
-    for (uint32_t i = d->reader0[id]; i < d->reader0[id + 1] && i - d->reader0[id] < LOOK; i++)
-        for (uint32_t k = d->reader0[rep]; k < d->reader0[rep + 1] && k - d->reader0[rep] < LOOK; k++)
-            if (d->class_of[d->reader[i]] != UINT32_MAX &&
-                d->class_of[d->reader[i]] == d->class_of[d->reader[k]])
-                score++;
+    const uint32_t *r = d->reader + d->reader0[id], *s = d->reader + d->reader0[rep];
+    const uint32_t n_r = d->reader0[id + 1] - d->reader0[id];
+    const uint32_t n_s = d->reader0[rep + 1] - d->reader0[rep];
+    for (uint32_t i = 0; i < n_r && i < LOOK; i++)
+        for (uint32_t k = 0; k < n_s && k < LOOK; k++)
+            score += d->class_of[r[i]] != UINT32_MAX && d->class_of[r[i]] == d->class_of[s[k]];
     return score;
 }
 
@@ -298,7 +301,7 @@ static void fold_leaves(folder *f) {
     }
 }
 
-/* --- the whole ----------------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static wf_status one_each(wf_dot *d) {
     folder f = {.d = d};

@@ -1,11 +1,13 @@
 /* Boxes: which classes are drawn as one.
  *
- * Elementwise operations, views and placements of one scope that touch become a box that lists them.
- * A box must not be left and entered again, or arrows would run in circles: so classes get a rank, the
- * largest number of borders on any way from them, where a border is any arrow that cannot lie inside a
- * box; only classes of equal rank are joined. Arrows between time steps do not count.
+ * Elementwise operations, views and placements of one scope that touch become a box that lists
+ * them. A box must not be left and entered again, or arrows would run in circles: so classes get
+ * a rank, the largest number of borders on any way from them, where a border is any arrow that
+ * cannot lie inside a box; only classes of equal rank are joined. Arrows between time steps do
+ * not count.
  *
- * Then leaves that the same boxes read, and assignments of values from one box, are one box each. */
+ * Then leaves that the same boxes read, and assignments of values from one box, are one box
+ * each. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,7 +44,7 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* --- arrows -------------------------------------------------------------------------------------------- */
+/* --- arrows ----------------------------------------------------------------------------------- */
 
 static wf_status find_arrows(merger *m) {
     const wf_dot *d = m->d;
@@ -61,7 +63,7 @@ static wf_status find_arrows(merger *m) {
     return WF_OK;
 }
 
-/* --- regions ------------------------------------------------------------------------------------------- */
+/* --- regions ---------------------------------------------------------------------------------- */
 
 static bool is_light(const wf_dot *d, uint32_t c) {
     const wf_kind k = wf_dot_node(d, d->class_[c].rep)->op->kind;
@@ -74,7 +76,8 @@ static bool joins(const wf_dot *d, uint32_t a, uint32_t b) {
 
 static uint32_t target(const merger *m, uint32_t i) { return (uint32_t)m->arrow[i]; }
 
-/* The classes in topological order. Folding may have closed circles; they are cut at their first class. */
+/* The classes in topological order. Folding may have closed circles; they are cut at their first
+ * class. */
 static void sort_classes(merger *m) {
     const wf_dot *d = m->d;
     uint32_t head = 0, tail = 0, scan = 0;
@@ -107,7 +110,8 @@ static void rank_classes(merger *m) {
             if (m->place[to] > k && rank > m->rank[c]) m->rank[c] = rank;
         }
     }
-    /* What only the next step reads stands with what it is computed from: no way leads out of it. */
+    /* What only the next step reads stands with what it is computed from: no way leads out of
+     * it. */
     for (uint32_t i = 0; i < m->n_arrow; i++) {
         const uint32_t from = (uint32_t)(m->arrow[i] >> 32), to = target(m, i);
         if (m->first[to] == m->first[to + 1] && joins(d, from, to) && m->rank[from] > m->rank[to])
@@ -122,7 +126,7 @@ static void merge_regions(merger *m) {
                 unite(m, c, target(m, i));
 }
 
-/* --- leaves and assignments ---------------------------------------------------------------------------- */
+/* --- leaves and assignments ------------------------------------------------------------------- */
 
 /* The boxes that read leaf c, as a set; the box whose values the assignments of class c take. */
 static uint64_t around(merger *m, uint32_t c, uint64_t *list) {
@@ -170,7 +174,7 @@ static wf_status merge_whole(merger *m) {
     return WF_OK;
 }
 
-/* --- boxes --------------------------------------------------------------------------------------------- */
+/* --- boxes ------------------------------------------------------------------------------------ */
 
 /* Boxes in the order of their first nodes, and their members. */
 static wf_status list_boxes(merger *m) {

@@ -1,8 +1,8 @@
 /* Scope paths as nested clusters. Where a level folds, numbers in a path are holes, so that
  * "layer/t0" .. "layer/t18" are one cluster and each scope is an instance of it.
  *
- * A prime at the end of a path (wf_graph_scope_prime) belongs to every component: "a/t3'" lies in the
- * cluster "a'", beside "a" and not in it. */
+ * A prime at the end of a path (wf_graph_scope_prime) belongs to every component: "a/t3'" lies
+ * in the cluster "a'", beside "a" and not in it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,9 +80,11 @@ static wf_status place(wf_dot *d, wf_dot_map *map, uint32_t scope) {
     wf_dot_scope *s = &d->scope[scope];
     const char *primes = end;
     uint32_t at = 0, depth = 0;
+    bool cut = false;
     component c = {.n = 0};
     for (const char *p = path; (p < end || (p == path && *primes)); depth++) {
-        if (d->level.whole && depth >= d->level.depth) break;
+        cut = d->level.whole && depth >= d->level.depth;
+        if (cut) break;
         const char *slash = memchr(p, '/', (size_t)(end - p)), *stop = slash ? slash : end;
         parse(&d->level, p, stop, &c);
         at = cluster_of(d, map, at, &c, primes);
@@ -92,7 +94,7 @@ static wf_status place(wf_dot *d, wf_dot_map *map, uint32_t scope) {
         if (p == end) break;
     }
     s->cluster = at;
-    d->cluster[at].scopes++;
+    d->cluster[at].scopes += !cut;
     return WF_OK;
 }
 
@@ -120,7 +122,7 @@ wf_status wf_dot_scopes(wf_dot *d) {
     return WF_OK;
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 /* The letters in front of number `i` of a component: "t" of "t3". */
 static void write_lag(const component *c, uint32_t i, int64_t lag, char text[24]) {

@@ -1,5 +1,5 @@
-/* Text of DOT: quoting, amounts, and the small tables that the writer needs. Numbers are written with
- * integers alone, so that the locale does not matter. */
+/* Text of DOT: quoting, amounts, and the small tables that the writer needs. Numbers are written
+ * with integers alone, so that the locale does not matter. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ wf_status wf_dot_no_memory(void) {
     return wf_fail(WF_MEMORY, "out of memory while the graph is drawn");
 }
 
-/* --- growing text ------------------------------------------------------------------------------------ */
+/* --- growing text ----------------------------------------------------------------------------- */
 
 static bool room(wf_dot_text *t, size_t more) {
     size_t need;
@@ -46,7 +46,7 @@ void wf_dot_put(wf_dot_text *t, const char *format, ...) {
     va_end(again);
 }
 
-/* --- escaping ---------------------------------------------------------------------------------------- */
+/* --- escaping --------------------------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 character at s, 0 if there is none: RFC 3629, without overlong forms,
  * surrogates and what lies beyond U+10FFFF. */
@@ -111,7 +111,7 @@ void wf_dot_put_amount(wf_dot_text *t, double v, const char *unit) {
     wf_dot_put(t, " %s%s", prefix[i], unit);
 }
 
-/* --- tables ------------------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 uint64_t wf_dot_mix_text(uint64_t h, const char *text) {
     for (; *text; text++) h = wf_dot_mix(h, (unsigned char)*text);

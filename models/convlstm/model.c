@@ -69,16 +69,28 @@ static wf_status finish(convlstm_program *out, sketch *s, convlstm_size size,
     return WF_OK;
 }
 
-wf_status convlstm_trainer(convlstm_program *out, wf_params *p, convlstm_size size, double clip,
-                           wf_compile_opt o) {
+wf_status convlstm_training_graph(wf_graph **g, wf_tensor outputs[CONVLSTM_TRAINER_OUTPUTS],
+                                  wf_params *p, convlstm_size size, double clip) {
     sketch s;
     const convlstm_opt training = {.hidden = size.hidden, .training = true};
-    if (sketch_network(&s, p, size, training)) return WF_MEMORY;
+    const wf_status status = sketch_network(&s, p, size, training);
+    *g = s.graph;
+    if (status) return status;
     const wf_tensor target = target_input(&s), loss = wf_nn_mse(s.y, target);
     const wf_tensor total = wf_nn_adam(p, loss, (wf_optimizer_opt){.clip_norm = clip});
-    const wf_tensor outputs[] = {wf_name(loss, "loss"), wf_name(total, "grad_norm"),
-                                 wf_name(wf_nn_l1(s.y, target), "mae")};
-    return finish(out, &s, size, outputs, 3, o);
+    outputs[0] = wf_name(loss, "loss");
+    outputs[1] = wf_name(total, "grad_norm");
+    outputs[2] = wf_name(wf_nn_l1(s.y, target), "mae");
+    return WF_OK;
+}
+
+wf_status convlstm_trainer(convlstm_program *out, wf_params *p, convlstm_size size, double clip,
+                           wf_compile_opt o) {
+    sketch s = {.graph = NULL};
+    wf_tensor outputs[CONVLSTM_TRAINER_OUTPUTS];
+    const wf_status status = convlstm_training_graph(&s.graph, outputs, p, size, clip);
+    if (status) return status;
+    return finish(out, &s, size, outputs, CONVLSTM_TRAINER_OUTPUTS, o);
 }
 
 wf_status convlstm_predictor(convlstm_program *out, wf_params *p, convlstm_size size,

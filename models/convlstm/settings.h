@@ -19,6 +19,9 @@ typedef struct settings {
     const char *weights, *gif;
     int64_t samples, count;
     bool json;
+    /* graph */
+    const char *stage, *fold;
+    int64_t nodes, seconds;
     /* machine */
     int64_t threads;
     const char *precision;
@@ -26,11 +29,12 @@ typedef struct settings {
 
 extern const program convlstm_program_table;
 
-/* The commands (train.c, evaluate.c, predict.c, data.c); s is a settings. */
+/* The commands (train.c, evaluate.c, predict.c, data.c, graph.c); s is a settings. */
 exit_code command_train(const void *s);
 exit_code command_eval(const void *s);
 exit_code command_predict(const void *s);
 exit_code command_data(const void *s);
+exit_code command_graph(const void *s);
 
 /* The clips that the options ask for. Errors are reported; *out is NULL then. */
 exit_code open_clips(clips **out, const settings *s);
