@@ -46,9 +46,9 @@ static bool conflicts(const epoch *e, const range *r) {
     return false;
 }
 
-/* The ranges of launch l: operands, result, shared area. */
+/* The ranges of launch l: operands, results, shared area. */
 static range range_at(const wf_plan *p, const wf_launch *l, uint32_t i) {
-    const uint32_t n = (uint32_t)l->call.n_in + 1;
+    const uint32_t n = (uint32_t)l->call.n_in + l->n_out;
     range r;
     if (i < n) {
         const wf_operand *o = &p->operand[l->array + i];
@@ -56,7 +56,7 @@ static range range_at(const wf_plan *p, const wf_launch *l, uint32_t i) {
     } else {
         r = range_of(p, l->shared, NULL, 0);
     }
-    r.write = i + 1 >= n;
+    r.write = i >= (uint32_t)l->call.n_in;
     r.single = l->single;
     return r;
 }
@@ -68,7 +68,7 @@ wf_status wf_plan_barriers(wf_plan *p) {
     p->n_barriers = 0;
     for (uint32_t id = 0; id < p->n_launch; id++) {
         wf_launch *l = &p->launch[id];
-        const uint32_t n = (uint32_t)l->call.n_in + 1 + (l->shared != 0);
+        const uint32_t n = (uint32_t)l->call.n_in + l->n_out + (l->shared != 0);
         l->barrier = e->n + (int)n > MOST && e->n > 0;
         for (uint32_t i = 0; i < n && !l->barrier; i++) {
             const range r = range_at(p, l, i);

@@ -61,7 +61,8 @@ static void log_plan(const wf_plan *p) {
         const wf_storage *s = &p->storage[o->storage];
         static const char *const where[] = {"leaf", "input", "output", "arena"};
         wf_log_line("%s%4u %s %s %%%u -> %s %zu+%lld of %zu, live %u..%u", l->barrier ? "|" : " ",
-                    i, l->copy ? "copy" : l->call.op->name, l->fast ? "fast" : "eval", l->node,
+                    i, l->copy ? "copy" : l->call.op->name,
+                    l->group ? "group" : l->fast ? "fast" : "eval", l->node,
                     where[s->where], s->offset, (long long)o->offset, s->bytes, s->first, s->last);
     }
 }

@@ -24,6 +24,7 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
 #define WF_PASS_MAP(X)                                                                             \
     X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, facts, pads, dead code */     \
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
+    X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
     X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */
 
@@ -82,6 +83,11 @@ typedef struct wf_program_info {
     uint32_t launches;        /* kernel calls a run */
     uint32_t copies;          /* of them: pure copies (views and placements that had to move) */
     uint32_t reference;       /* of them: reference evaluators (no tuned kernel) */
+    uint32_t groups;          /* of them: groups of elementwise operations */
+    uint32_t kernels;         /* distinct groups */
+    uint32_t fused;           /* operations in groups */
+    double moved_bytes;       /* read and written by groups and elementwise operations, a run */
+    double alone_bytes;       /* the same if each operation were launched alone */
     uint32_t barriers;        /* a run, beside those inside launches */
     double flops;             /* of contractions, a run */
     int threads;

@@ -16,6 +16,7 @@
 #ifndef WEFT_GROUP_H
 #define WEFT_GROUP_H
 
+#include "tensor/kernels/rows.h"
 #include "tensor/op.h"
 
 enum { WF_GROUP_OPERANDS = 24, WF_GROUP_OUTPUTS = 16, WF_GROUP_STEPS = 64 };
@@ -23,9 +24,10 @@ enum { WF_GROUP_OPERANDS = 24, WF_GROUP_OUTPUTS = 16, WF_GROUP_STEPS = 64 };
 typedef struct wf_group_step {
     const wf_op *op;       /* ELEMENTWISE: a row of ops.def, cast or add_n */
     wf_dtype dtype;        /* of the result */
-    uint16_t n_in, in[8];  /* values */
+    uint16_t n_in, in[8];  /* values; add_n adds them in this order */
 } wf_group_step;
 
+/* With one row the row stride is 0, with one column the column stride is 0: they say nothing. */
 typedef struct wf_group_place {
     wf_dtype dtype;
     int64_t row_stride;    /* elements */
@@ -37,8 +39,25 @@ typedef struct wf_group {
     wf_group_place in[WF_GROUP_OPERANDS];
     wf_group_step step[WF_GROUP_STEPS];
     wf_group_place out[WF_GROUP_OUTPUTS];
-    uint16_t out_value[WF_GROUP_OUTPUTS]; /* which value is stored in output k */
+    uint16_t out_value[WF_GROUP_OUTPUTS]; /* which value is stored in output k: a step's, no
+                                             value twice */
+    /* What the interpreter needs, by wf_group_prepare. */
+    bool ready;
+    uint16_t slots;                       /* tiles in scratch */
+    uint32_t tile, slot_bytes;            /* elements of a tile; bytes of a slot */
+    wf_row_fn *row[WF_GROUP_STEPS];
+    uint16_t slot[WF_GROUP_STEPS];        /* where a step's tile lies */
+    uint16_t last_step[WF_GROUP_OPERANDS + WF_GROUP_STEPS]; /* the last that reads a value */
+    uint16_t output[WF_GROUP_STEPS];      /* 1 + the output that a step's value is, or 0 */
 } wf_group;
+
+/* The row function of an elementwise operation by the dtypes of its operands and result; NULL: the
+ * operation cannot be part of a group. */
+wf_row_fn *wf_group_row(const wf_op *op, const wf_dtype *in, wf_dtype out);
+
+/* Completes a group whose steps, operands and outputs are set. Groups made by hand need not call
+ * it: wf_group_run does so in a copy. */
+void wf_group_prepare(wf_group *g);
 
 /* The one signature of interpreter and generated code: p[0 .. n_in) operands, then outputs. An output
  * may coincide exactly with an operand (in place). */

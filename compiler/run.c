@@ -15,7 +15,7 @@ static void work(const wf_program *p, int w, int n) {
 #pragma omp barrier
         }
         if (l->single && w > 0) continue;
-        if (!l->fast) {
+        if (!l->fast && !l->group) {
             l->call.op->eval(&l->call);
             continue;
         }
@@ -27,7 +27,9 @@ static void work(const wf_program *p, int w, int n) {
             const int64_t pieces = plan->pieces[l->pieces + (uint32_t)phase];
             const int64_t first = l->single ? 0 : pieces * w / n;
             const int64_t last = l->single ? pieces : pieces * (w + 1) / n;
-            if (first < last) l->fast->run(&l->call, phase, first, last, scratch, shared);
+            if (first >= last) continue;
+            if (l->group) wf_sweep_run(plan, l, first, last, scratch);
+            else l->fast->run(&l->call, phase, first, last, scratch, shared);
         }
     }
 }
