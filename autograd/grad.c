@@ -5,7 +5,8 @@
  *     their contributions is its cotangent. Contributions are added in the order in which they
  *     arose, by one n-ary add.
  *   - A node takes part if it depends on some x (`depends`) and a cotangent reached it.
- *   - A cotangent has the dtype and shape of its node; a rule that breaks this is a bug of the rule. */
+ *   - A cotangent has the dtype and shape of its node; a rule that breaks this is a bug of the
+ *   rule. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,8 +86,9 @@ static wf_status book(sweep *s, uint32_t id, uint32_t in, int i, wf_tensor gx) {
     const char *name = wf_graph_node(s->g, id)->op->name;
     if (!gx.graph && gx.id == UINT32_MAX) return WF_OK; /* WF_NONE */
     if (gx.graph != s->g || gx.id == 0)
-        return wf_graph_status(s->g) ? wf_graph_status(s->g)
-                                     : wf_fail(WF_INTERNAL, "%s: no gradient for operand %d", name, i);
+        return wf_graph_status(s->g)
+                   ? wf_graph_status(s->g)
+                   : wf_fail(WF_INTERNAL, "%s: no gradient for operand %d", name, i);
     const wf_type *want = &wf_graph_node(s->g, in)->type, *got = &wf_graph_node(s->g, gx.id)->type;
     if (want->dtype != got->dtype || !wf_shape_equal(&want->shape, &got->shape)) {
         char a[96], b[96];

@@ -78,7 +78,8 @@ double bench_peak_read(int threads) {
         const double t0 = bench_now();
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(^ : sum)
         for (size_t i = 0; i < words; i += 8)
-            sum ^= p[i] ^ p[i + 1] ^ p[i + 2] ^ p[i + 3] ^ p[i + 4] ^ p[i + 5] ^ p[i + 6] ^ p[i + 7];
+            sum ^=
+                p[i] ^ p[i + 1] ^ p[i + 2] ^ p[i + 3] ^ p[i + 4] ^ p[i + 5] ^ p[i + 6] ^ p[i + 7];
         const double rate = (double)(words * sizeof *p) / (bench_now() - t0) * 1e-9;
         sink = (float)sum;
         if (rate > best) best = rate;

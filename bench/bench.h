@@ -1,5 +1,5 @@
-/* What every benchmark uses: a clock, the machine's peaks, and a header line that says where it ran.
- * A benchmark verifies its result before it prints a time, and prints shares and ratios beside
+/* What every benchmark uses: a clock, the machine's peaks, and a header line that says where it
+ * ran. A benchmark verifies its result before it prints a time, and prints shares and ratios beside
  * seconds, because machines are shared and drift. */
 #ifndef WEFT_BENCH_H
 #define WEFT_BENCH_H

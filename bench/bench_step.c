@@ -1,9 +1,10 @@
 /* How long does the notebook's training step take, and what share of the machine is that?
  *
  * Verified first: a small network's compiled step against the same graph with every pass off (tuned
- * kernels too: reference evaluators), and the full step's loss with 1 thread against all threads, bit
- * for bit. The work of the full step (batch 8, 19 steps of 32x32, hidden 64) is 665 GFLOP: forward,
- * data gradients and weight gradients of every convolution but those of h = 0 and of the frames. */
+ * kernels too: reference evaluators), and the full step's loss with 1 thread against all threads,
+ * bit for bit. The work of the full step (batch 8, 19 steps of 32x32, hidden 64) is 665 GFLOP:
+ * forward, data gradients and weight gradients of every convolution but those of h = 0 and of the
+ * frames. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static void fill(const convlstm_program *c) {
         for (int64_t n = 0; n < s.batch; n++)
             for (int64_t y = 0; y < s.height; y++)
                 for (int64_t x = 0; x < s.width; x++, at++) {
-                    const double u = (double)x - 10 - 0.7 * (double)t, v = (double)y - 8 - (double)n;
+                    const double u = (double)x - 10 - 0.7 * (double)t,
+                                 v = (double)y - 8 - (double)n;
                     c->x[at] = (float)exp(-(u * u + v * v) / 20);
                     c->target[at] = (float)exp(-((u - 0.7) * (u - 0.7) + v * v) / 20);
                 }
@@ -78,7 +80,8 @@ int main(int argc, char **argv) {
     const wf_program_info info = wf_program_describe(c.program);
     fill(&c);
     float loss, norm;
-    if (!losses(full, (wf_compile_opt){.threads = 1}, 1, &loss, &norm) || wf_run(c.program)) return 1;
+    if (!losses(full, (wf_compile_opt){.threads = 1}, 1, &loss, &norm) || wf_run(c.program))
+        return 1;
     const bool same = memcmp(&loss, c.loss, sizeof loss) == 0 && memcmp(&norm, c.norm, 4) == 0;
     printf("verify: full step, 1 thread %.9g, %d threads %.9g: %s\n", loss, threads, *c.loss,
            same ? "same bits" : "WRONG");
@@ -99,8 +102,8 @@ int main(int argc, char **argv) {
     printf("arena %.0f MiB (largest live set %.0f MiB), page faults in %d steps: %ld\n",
            (double)info.arena_bytes / 0x1p20, (double)info.live_bytes / 0x1p20, rounds,
            after.ru_minflt - before.ru_minflt);
-    printf("step: median %.3f s, best %.3f s, %.0f GFLOP/s, %.2f times the limit of %.3f s\n", median,
-           s[0], gflop / median, median * peak / gflop, gflop / peak);
+    printf("step: median %.3f s, best %.3f s, %.0f GFLOP/s, %.2f times the limit of %.3f s\n",
+           median, s[0], gflop / median, median * peak / gflop, gflop / peak);
     printf("{\"bench\":\"step\",\"batch\":8,\"precision\":\"f32\",\"threads\":%d,\"seconds\":%.4f,"
            "\"peak_gflops\":%.1f,\"times_limit\":%.3f,\"arena_bytes\":%zu}\n",
            threads, median, peak, median * peak / gflop, info.arena_bytes);

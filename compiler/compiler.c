@@ -89,10 +89,11 @@ static wf_status written_roots(wf_stage *s, wf_graph *g, const wf_tensor *output
     return WF_OK;
 }
 
-/* Runs the passes over `written`, which stays as it is, and leaves the last stage in *out. */
-static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off) {
+/* Runs the passes before passes[end] over `written`, which stays as it is, and leaves the last
+ * stage in *out. */
+static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off, size_t end) {
     wf_stage now = *written;
-    for (size_t i = 0; i < WF_COUNT(passes); i++) {
+    for (size_t i = 0; i < end; i++) {
         const struct pass *pass = &passes[i];
         if (pass->bit & off) continue;
         wf_stage next = {0};
@@ -114,7 +115,7 @@ static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off
 
 static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *output, int n,
                        const wf_compile_opt *o) {
-    wf_status s = run_passes(written, &p->stage, o->off);
+    wf_status s = run_passes(written, &p->stage, o->off, WF_COUNT(passes));
     if (!s) s = wf_plan_make(&p->plan, &p->stage, (uint32_t)n, o->off);
     if (!s && checks) s = wf_plan_verify(&p->plan);
     if (!s) s = wf_ports_find(p, written, output, n);
@@ -164,4 +165,31 @@ wf_status wf_compile(wf_program **out, wf_graph *g, const wf_tensor *outputs, in
     }
     *out = p;
     return WF_OK;
+}
+
+/* --- a stage alone ---------------------------------------------------------------------------- */
+
+/* The number of passes up to the stage of this name, 0 if there is none. */
+static size_t passes_of(const char *stage) {
+    for (size_t i = 0; i < WF_COUNT(passes); i++)
+        if (strcmp(passes[i].name, stage) == 0) return i + 1;
+    if (strcmp(stage, "gradients") == 0) return 1;
+    return strcmp(stage, "plan") == 0 ? WF_COUNT(passes) : 0;
+}
+
+wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, int n,
+                        wf_compile_opt o, const char *stage) {
+    *out = (wf_stage){0};
+    const size_t end = stage ? passes_of(stage) : 0;
+    if (end == 0)
+        return wf_fail(WF_NOT_FOUND, "no stage \"%s\": written, gradients, simplify, merge, plan",
+                       stage ? stage : "");
+    wf_status s = wf_graph_status(g);
+    if (!s) s = check_outputs(g, outputs, n);
+    if (s) return s;
+    wf_stage written = {0};
+    s = written_roots(&written, g, outputs, n, &o);
+    if (!s) s = run_passes(&written, out, o.off, end);
+    free(written.root);
+    return s;
 }

@@ -106,6 +106,40 @@ WF_API wf_status wf_eval(wf_tensor t, void *buffer, size_t bytes);
 WF_API wf_status wf_fprint(FILE *f, wf_tensor t);
 WF_API wf_status wf_print(wf_tensor t);
 
+/* --- pictures
+ * ------------------------------------------------------------------------------------- Text for
+ * Graphviz' dot. A node n57 of the text is the node %57 of the dump, so texts can be diffed; the
+ * same graph gives the same bytes. Scopes are nested clusters. A node has its operation, type and,
+ * if it is a contraction, its work; an arrow has the bytes of the values that go along it.
+ *
+ * Folding draws repeated parts once: time steps (scopes that differ in a number at the end, t0 ..
+ * t18) and equal structures within a scope (the updates of all parameters), marked "x19". A dashed
+ * arrow marked "t-1" comes from the step before. Uniform constants stand in the operation that
+ * reads them. Where more than `limit` boxes are left, elementwise operations and views that touch
+ * are one box; then scopes that differ in any number (layers) are folded; then a scope is one
+ * box. */
+typedef enum wf_dot_fold {
+    WF_DOT_FOLD_AUTO, /* as little as gives at most `limit` boxes */
+    WF_DOT_FOLD_NONE  /* every node is drawn */
+} wf_dot_fold;
+
+typedef struct wf_dot_opt {
+    wf_dot_fold fold;
+    uint32_t limit;    /* 0: 150 */
+    const char *title; /* any bytes; NULL: none */
+} wf_dot_opt;
+
+/* Draws the graph as it is; the program's graph after the passes, with launches, places in the
+ * arena, their lifetimes and copies. Errors: WF_ARGUMENT; WF_MEMORY; WF_OUTPUT if f fails. */
+WF_API wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o);
+WF_API wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o);
+
+/* Draws what wf_compile(g, outputs, n, c) has after the stage of this name, without making a
+ * program: "written" (or "gradients"), "simplify", "merge", "plan". Errors: also those of
+ * wf_compile, and WF_NOT_FOUND for another name. */
+WF_API wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_opt c,
+                              const char *stage, FILE *f, wf_dot_opt o);
+
 #ifdef __cplusplus
 }
 #endif

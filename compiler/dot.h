@@ -14,11 +14,7 @@
 
 #include "compiler/plan.h"
 
-enum {
-    WF_DOT_NUMBERS = 6,   /* numbers of a scope path that are folded, at most */
-    WF_DOT_LIMIT = 150,   /* boxes, if the caller does not say */
-    WF_DOT_LEVELS = 5,    /* before scopes are cut */
-};
+enum { WF_DOT_NUMBERS = 6 }; /* numbers of a scope path that are folded, at most */
 
 typedef enum wf_dot_kind {
     WF_DOT_OPERATION,
@@ -72,12 +68,13 @@ typedef struct wf_dot_box {
     uint32_t classes, nodes;
     uint32_t last;        /* the class with the largest representative: its result */
     uint32_t first_member; /* of dot->member, which lists nodes by box and id */
+    bool output;          /* holds an output of the program */
 } wf_dot_box;
 
 typedef struct wf_dot_edge {
-    uint32_t from, to;    /* boxes */
+    uint32_t from, to;    /* boxes; of a link classes */
     char lag[24];         /* "": same step; "t-1": from the step before */
-    uint32_t value, scope; /* while edges are gathered: the node, and the scope that reads it */
+    uint32_t value, scope; /* of a link: the node, and the scope that reads it */
     uint32_t count;       /* of values */
     size_t bytes;
 } wf_dot_edge;
@@ -110,8 +107,10 @@ typedef struct wf_dot {
     wf_dot_class *class_;    /* (n_class) */
     wf_dot_box *box;         /* (n_box) by id */
     uint32_t *member;        /* (n) */
+    wf_dot_edge *link;       /* (n_link) by from, to */
     wf_dot_edge *edge;       /* (n_edge) by from, to, lag */
-    uint32_t n_cluster, n_scope, n_class, n_box, n_edge;
+    uint32_t n_cluster, n_scope, n_class, n_link, n_box, n_edge;
+    uint32_t n_output_box; /* boxes with outputs; each is drawn with a mark of its own */
     wf_arena level_mem;   /* of the level */
 } wf_dot;
 
@@ -140,6 +139,7 @@ uint32_t *wf_dot_map_at(wf_dot_map *m, uint64_t key); /* UINT32_MAX where it is 
 wf_status wf_dot_no_memory(void);
 wf_status wf_dot_scopes(wf_dot *d);  /* dot_scope.c: clusters */
 wf_status wf_dot_classes(wf_dot *d); /* dot_fold.c */
+wf_status wf_dot_links(wf_dot *d);   /* dot_edge.c */
 wf_status wf_dot_boxes(wf_dot *d);   /* dot_merge.c */
 wf_status wf_dot_edges(wf_dot *d);   /* dot_edge.c */
 wf_status wf_dot_stored_find(wf_dot *d); /* dot_plan.c */

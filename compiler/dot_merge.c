@@ -2,7 +2,7 @@
  *
  * Elementwise operations, views and placements of one scope that touch become a box that lists them.
  * A box must not be left and entered again, or arrows would run in circles: so classes get a rank, the
- * largest number of borders on any way to them, where a border is any arrow that cannot lie inside a
+ * largest number of borders on any way from them, where a border is any arrow that cannot lie inside a
  * box; only classes of equal rank are joined. Arrows between time steps do not count.
  *
  * Then leaves that the same boxes read, and assignments of values from one box, are one box each. */
@@ -18,6 +18,8 @@ typedef struct merger {
     uint32_t *first;  /* (n_class + 1) of arrow */
     uint32_t *rank;   /* (n_class) */
     uint32_t *before; /* (n_class) arrows that have not been followed */
+    uint32_t *order;  /* (n_class) */
+    uint32_t *place;  /* (n_class) in it */
     uint32_t *root;   /* (n_class) union-find */
     wf_arena mem;
 } merger;
@@ -42,31 +44,15 @@ static int by_value(const void *a, const void *b) {
 
 /* --- arrows -------------------------------------------------------------------------------------------- */
 
-static bool is_arrow(const wf_dot *d, uint32_t id, uint32_t i) {
-    const wf_node *x = wf_dot_node(d, id);
-    const uint32_t from = wf_node_in(d->graph, id)[i];
-    if (d->hidden[from] || d->class_of[from] == d->class_of[id]) return false;
-    if (x->op->kind == WF_KIND_ASSIGN && i == 0) return false;
-    char lag[24];
-    wf_dot_lag(d, wf_dot_node(d, from)->scope, x->scope, lag);
-    return !*lag || wf_dot_node(d, from)->op->kind == WF_KIND_LEAF;
-}
-
 static wf_status find_arrows(merger *m) {
-    wf_dot *d = m->d;
-    size_t room = 0;
-    for (uint32_t id = 1; id < d->n; id++) room += wf_dot_node(d, id)->n_in;
-    m->arrow = wf_arena_alloc(&m->mem, room * sizeof *m->arrow);
+    const wf_dot *d = m->d;
+    m->arrow = wf_arena_alloc(&m->mem, d->n_link * sizeof *m->arrow);
     m->first = wf_arena_alloc(&m->mem, ((size_t)d->n_class + 1) * sizeof *m->first);
     if (!m->arrow || !m->first) return wf_dot_no_memory();
     uint32_t n = 0;
-    for (uint32_t id = 1; id < d->n; id++) {
-        if (d->hidden[id]) continue;
-        const uint32_t *in = wf_node_in(d->graph, id);
-        for (uint32_t i = 0; i < wf_dot_node(d, id)->n_in; i++)
-            if (is_arrow(d, id, i))
-                m->arrow[n++] = (uint64_t)d->class_of[in[i]] << 32 | d->class_of[id];
-    }
+    for (uint32_t i = 0; i < d->n_link; i++)
+        if (!*d->link[i].lag && d->link[i].from != d->link[i].to)
+            m->arrow[n++] = (uint64_t)d->link[i].from << 32 | d->link[i].to;
     if (n) qsort(m->arrow, n, sizeof *m->arrow, by_value);
     for (uint32_t i = 0; i < n; i++)
         if (i == 0 || m->arrow[i] != m->arrow[i - 1]) m->arrow[m->n_arrow++] = m->arrow[i];
@@ -88,37 +74,45 @@ static bool joins(const wf_dot *d, uint32_t a, uint32_t b) {
 
 static uint32_t target(const merger *m, uint32_t i) { return (uint32_t)m->arrow[i]; }
 
-/* Ranks in topological order. Folding may have closed circles; they are cut at their first class. */
-static wf_status rank_classes(merger *m) {
+/* The classes in topological order. Folding may have closed circles; they are cut at their first class. */
+static void sort_classes(merger *m) {
     const wf_dot *d = m->d;
-    uint32_t *queue = wf_arena_alloc(&m->mem, d->n_class * sizeof *queue);
-    bool *queued = wf_arena_alloc(&m->mem, d->n_class * sizeof *queued);
-    if (!queue || !queued) return wf_dot_no_memory();
-    for (uint32_t i = 0; i < m->n_arrow; i++) m->before[target(m, i)]++;
     uint32_t head = 0, tail = 0, scan = 0;
+    for (uint32_t i = 0; i < m->n_arrow; i++) m->before[target(m, i)]++;
+    memset(m->place, 0xff, d->n_class * sizeof *m->place);
     for (uint32_t c = 0; c < d->n_class; c++)
-        if (m->before[c] == 0) {
-            queue[tail++] = c;
-            queued[c] = true;
-        }
-    while (tail < d->n_class || head < tail) {
+        if (m->before[c] == 0) m->order[m->place[c] = tail++] = c;
+    while (head < d->n_class) {
         if (head == tail) {
-            while (queued[scan]) scan++;
-            queue[tail++] = scan;
-            queued[scan] = true;
+            while (m->place[scan] != UINT32_MAX) scan++;
+            m->order[m->place[scan] = tail++] = scan;
         }
-        const uint32_t c = queue[head++];
+        const uint32_t c = m->order[head++];
         for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++) {
             const uint32_t to = target(m, i);
-            const uint32_t rank = m->rank[c] + (joins(d, c, to) ? 0 : 1);
-            if (queued[to]) continue;
-            if (rank > m->rank[to]) m->rank[to] = rank;
-            if (--m->before[to]) continue;
-            queue[tail++] = to;
-            queued[to] = true;
+            if (m->place[to] == UINT32_MAX && --m->before[to] == 0)
+                m->order[m->place[to] = tail++] = to;
         }
     }
-    return WF_OK;
+}
+
+/* Ranks count borders on the way down, so that what is computed for one use stands with its use. */
+static void rank_classes(merger *m) {
+    const wf_dot *d = m->d;
+    for (uint32_t k = d->n_class; k-- > 0;) {
+        const uint32_t c = m->order[k];
+        for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++) {
+            const uint32_t to = target(m, i);
+            const uint32_t rank = m->rank[to] + (joins(d, c, to) ? 0 : 1);
+            if (m->place[to] > k && rank > m->rank[c]) m->rank[c] = rank;
+        }
+    }
+    /* What only the next step reads stands with what it is computed from: no way leads out of it. */
+    for (uint32_t i = 0; i < m->n_arrow; i++) {
+        const uint32_t from = (uint32_t)(m->arrow[i] >> 32), to = target(m, i);
+        if (m->first[to] == m->first[to + 1] && joins(d, from, to) && m->rank[from] > m->rank[to])
+            m->rank[to] = m->rank[from];
+    }
 }
 
 static void merge_regions(merger *m) {
@@ -130,24 +124,22 @@ static void merge_regions(merger *m) {
 
 /* --- leaves and assignments ---------------------------------------------------------------------------- */
 
-/* What the boxes around class c are, as a set: those that read a leaf, or those that an assignment
- * reads. */
+/* The boxes that read leaf c, as a set; the box whose values the assignments of class c take. */
 static uint64_t around(merger *m, uint32_t c, uint64_t *list) {
     const wf_dot *d = m->d;
-    const bool is_leaf = d->class_[c].kind != WF_DOT_ASSIGN;
-    uint32_t n = 0;
-    for (uint32_t i = is_leaf ? m->first[c] : 0; i < (is_leaf ? m->first[c + 1] : m->n_arrow); i++) {
-        const uint32_t from = (uint32_t)(m->arrow[i] >> 32), to = target(m, i);
-        if ((is_leaf ? from : to) == c) list[n++] = find(m, is_leaf ? to : from);
-    }
-    if (n > 1) qsort(list, n, sizeof *list, by_value);
     uint64_t h = 11;
+    if (d->class_[c].kind == WF_DOT_ASSIGN) {
+        const uint32_t from = d->class_of[wf_node_in(d->graph, d->class_[c].rep)[1]];
+        return from == UINT32_MAX ? h : wf_dot_mix(h, find(m, from));
+    }
+    uint32_t n = 0;
+    for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++) list[n++] = find(m, target(m, i));
+    if (n > 1) qsort(list, n, sizeof *list, by_value);
     for (uint32_t i = 0; i < n; i++)
         if (i == 0 || list[i] != list[i - 1]) h = wf_dot_mix(h, list[i]);
     return h;
 }
 
-/* Leaves go by what reads them in the end: an assignment is no reader that tells them apart. */
 static wf_status merge_ends(merger *m) {
     const wf_dot *d = m->d;
     wf_dot_map map;
@@ -156,7 +148,7 @@ static wf_status merge_ends(merger *m) {
     for (uint32_t c = 0; c < d->n_class; c++) {
         const wf_dot_class *k = &d->class_[c];
         if (k->kind == WF_DOT_OPERATION || k->kind == WF_DOT_INPUT) continue;
-        uint64_t h = wf_dot_mix(wf_dot_mix(around(m, c, list), k->kind), k->cluster);
+        const uint64_t h = wf_dot_mix(wf_dot_mix(around(m, c, list), k->kind), k->cluster);
         uint32_t *at = wf_dot_map_at(&map, h);
         if (*at == UINT32_MAX) *at = c;
         unite(m, *at, c);
@@ -218,17 +210,27 @@ wf_status wf_dot_boxes(wf_dot *d) {
     merger m = {.d = d};
     m.rank = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.rank);
     m.before = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.before);
+    m.order = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.order);
+    m.place = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.place);
     m.root = wf_arena_alloc(&m.mem, d->n_class * sizeof *m.root);
-    wf_status s = m.rank && m.before && m.root ? WF_OK : wf_dot_no_memory();
+    wf_status s = m.rank && m.before && m.order && m.place && m.root ? WF_OK : wf_dot_no_memory();
     for (uint32_t c = 0; c < d->n_class && s == WF_OK; c++) m.root[c] = c;
     if (!s && d->level.merge) {
         s = find_arrows(&m);
-        if (!s) s = rank_classes(&m);
-        if (!s) merge_regions(&m);
+        if (!s) {
+            sort_classes(&m);
+            rank_classes(&m);
+            merge_regions(&m);
+        }
         if (!s) s = merge_ends(&m);
     }
     if (!s && d->level.whole) s = merge_whole(&m);
     if (!s) s = list_boxes(&m);
     wf_arena_free(&m.mem);
+    for (uint32_t i = 0; i < d->n_output && s == WF_OK; i++) {
+        wf_dot_box *b = &d->box[d->class_[d->class_of[d->output[i]]].box];
+        d->n_output_box += !b->output;
+        b->output = true;
+    }
     return s;
 }

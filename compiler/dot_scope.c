@@ -134,11 +134,12 @@ static void write_lag(const component *c, uint32_t i, int64_t lag, char text[24]
 
 void wf_dot_lag(const wf_dot *d, uint32_t from, uint32_t to, char text[24]) {
     memset(text, 0, 24);
-    if (from == to || !d->level.fold || d->level.whole) return;
+    if (from == to || !d->level.fold) return;
     const char *p = wf_graph_scope_text(d->graph, from), *q = wf_graph_scope_text(d->graph, to);
     const char *p_end = body_end(p), *q_end = body_end(q);
     component a, b;
-    while (p < p_end && q < q_end) {
+    uint32_t depth = 0;
+    while (p < p_end && q < q_end && !(d->level.whole && depth++ >= d->level.depth)) {
         const char *p_slash = memchr(p, '/', (size_t)(p_end - p));
         const char *q_slash = memchr(q, '/', (size_t)(q_end - q));
         parse(&d->level, p, p_slash ? p_slash : p_end, &a);

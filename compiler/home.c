@@ -66,7 +66,7 @@ static bool writes_as(wf_planner *q, uint32_t id, const wf_array *slot) {
     return op->fast->applicable(&c);
 }
 
-/* The node that must lie in *slot (changed) so that `id`, a view of it, lies in the slot; 0: none. */
+/* The node that must lie in *slot (changed) so that `id`, a view of it, lies in slot; 0: none. */
 static uint32_t claimant(wf_planner *q, uint32_t id, wf_array *slot) {
     while (is_view(q, id)) {
         const uint32_t from = wf_node_in(q->graph, id)[0];

@@ -47,6 +47,11 @@ wf_status wf_pass_copy(const wf_stage *in, wf_stage *out); /* live nodes only; t
 wf_status wf_pass_simplify(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out);
 
+/* The graph as the pass `stage` leaves it ("plan": as it is planned), without making a program. For
+ * pictures. Errors: those of wf_compile; WF_NOT_FOUND. Owner: the caller, wf_stage_free. */
+wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, int n,
+                        wf_compile_opt o, const char *stage);
+
 /* True if WF_DEBUG lists `stage` (names separated by commas). */
 bool wf_debug_wants(const char *stage);
 

@@ -101,8 +101,7 @@ typedef struct wf_plan {
     uint32_t n_copies, n_reference, n_barriers;
 } wf_plan;
 
-/* Plans the stage whose first n_output roots are outputs, without the passes `off` (FUSE, INPLACE,
- * FAST). */
+/* Plans the stage whose first n_output roots are outputs, without the passes of `off`. */
 wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigned off);
 void wf_plan_free(wf_plan *p);
 

@@ -20,10 +20,10 @@
 
 static const wf_op *const never_negative[] = {
     &wf_op_relu, &wf_op_sigmoid, &wf_op_hard_sigmoid, &wf_op_softplus, &wf_op_exp,
-    &wf_op_square, &wf_op_abs, &wf_op_sqrt, &wf_op_rsqrt, &wf_op_uniform, &wf_op_bernoulli};
+    &wf_op_square, &wf_op_abs, &wf_op_sqrt, &wf_op_uniform, &wf_op_bernoulli};
 
 static const wf_op *const if_no_operand_is[] = {
-    &wf_op_add, &wf_op_add_n, &wf_op_mul, &wf_op_div, &wf_op_fma, &wf_op_minimum, &wf_op_sum,
+    &wf_op_add, &wf_op_add_n, &wf_op_mul, &wf_op_fma, &wf_op_minimum, &wf_op_sum,
     &wf_op_prod, &wf_op_reshape, &wf_op_permute, &wf_op_expand, &wf_op_slice,
     &wf_op_stop_gradient, &wf_op_concat, &wf_op_pad};
 

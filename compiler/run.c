@@ -3,17 +3,16 @@
 #include <omp.h>
 
 #include "compiler/program.h"
+#include "compiler/team.h"
 #include "tensor/denormals.h"
 
 /* The walk of worker w of n. Every worker meets every barrier. */
-static void work(const wf_program *p, int w, int n) {
+static void work(const wf_program *p, wf_team *team, int w, int n) {
     const wf_plan *plan = &p->plan;
     void *scratch = (char *)p->scratch.data + p->scratch_step * (size_t)w;
     for (uint32_t i = 0; i < plan->n_launch; i++) {
         const wf_launch *l = &plan->launch[i];
-        if (l->barrier && n > 1) {
-#pragma omp barrier
-        }
+        if (l->barrier && n > 1) wf_team_meet(team, n);
         if (l->single && w > 0) continue;
         if (!l->fast && !l->group) {
             l->call.op->eval(&l->call);
@@ -21,9 +20,7 @@ static void work(const wf_program *p, int w, int n) {
         }
         void *shared = l->shared ? plan->storage[l->shared].data : NULL;
         for (int phase = 0; phase < l->phases; phase++) {
-            if (phase > 0 && n > 1 && !l->single) {
-#pragma omp barrier
-            }
+            if (phase > 0 && n > 1 && !l->single) wf_team_meet(team, n);
             const int64_t pieces = plan->pieces[l->pieces + (uint32_t)phase];
             const int64_t first = l->single ? 0 : pieces * w / n;
             const int64_t last = l->single ? pieces : pieces * (w + 1) / n;
@@ -38,15 +35,16 @@ wf_status wf_run(wf_program *p) {
     if (!p) return wf_fail(WF_ARGUMENT, "wf_run: the program is NULL");
     if (p->threads == 1) { /* no team: libgomp would allocate one for a single thread, every time */
         const wf_fp_mode mode = wf_flush_denormals();
-        work(p, 0, 1);
+        work(p, NULL, 0, 1);
         wf_restore_denormals(mode);
         return WF_OK;
     }
+    wf_team team = {0};
 #pragma omp parallel num_threads(p->threads)
     {
         /* Fewer threads than asked for may have come: inside a parallel region, for example. */
         const wf_fp_mode mode = wf_flush_denormals();
-        work(p, omp_get_thread_num(), omp_get_num_threads());
+        work(p, &team, omp_get_thread_num(), omp_get_num_threads());
         wf_restore_denormals(mode);
     }
     return WF_OK;

@@ -32,7 +32,8 @@ static inline void wf_set(const wf_array *a, int64_t offset, double v) {
 WF_API wf_array wf_array_dense(void *data, wf_dtype dtype, const wf_shape *shape);
 WF_API bool wf_array_is_dense(const wf_array *a);
 
-/* out = in, element by element, same shape, any strides, converting dtypes through wf_load/store. */
+/* out = in, element by element, same shape, any strides, converting dtypes through
+ * wf_load/store. */
 WF_API void wf_array_copy(const wf_array *out, const wf_array *in);
 
 /* Odometer over a shape: idx starts all 0; returns false after the last index. A shape with a zero

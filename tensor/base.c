@@ -8,7 +8,7 @@
 
 const char *wf_version(void) { return WF_VERSION; }
 
-/* --- status and messages ----------------------------------------------------------------------- */
+/* --- status and messages ---------------------------------------------------------------------- */
 
 static const struct {
     const char *name, *text;
@@ -68,7 +68,7 @@ void wf_log_line(const char *format, ...) {
     pthread_mutex_unlock(&log_lock);
 }
 
-/* --- data types -------------------------------------------------------------------------------- */
+/* --- data types ------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -28,7 +28,8 @@ extern "C" {
 #define WF_PRINTF(f, a)
 #endif
 
-/* "0.1.0": the version of the library that runs, beside WF_VERSION of the header it was built with. */
+/* "0.1.0": the version of the library that runs, beside WF_VERSION of the header it was built
+ * with. */
 WF_API const char *wf_version(void);
 
 /* Status codes: name, text. OK is 0, so `if (wf_...())` reads "if it failed". */

@@ -42,7 +42,7 @@ struct wf_cfunction {
     char *text; /* name and expr */
 };
 
-/* --- the signature ------------------------------------------------------------------------------- */
+/* --- the signature ---------------------------------------------------------------------------- */
 
 typedef struct reader {
     const char *text, *at;
@@ -122,7 +122,7 @@ static wf_status read_signature(wf_cfunction *f, const char *text) {
     return *r.at ? syntax(&r, "the end") : WF_OK;
 }
 
-/* --- what each parameter means -------------------------------------------------------------------- */
+/* --- what each parameter means ---------------------------------------------------------------- */
 
 static wf_status add_operand(wf_cfunction *f, param *p, bool rank0) {
     p->source = FROM_OPERAND;
@@ -167,8 +167,10 @@ static wf_status bind_params(wf_cfunction *f) {
     for (int i = 0; i < f->n_param; i++) {
         param *p = &f->param[i];
         if (f->scalar_form && p->array)
-            return wf_fail(WF_ARGUMENT, "%s: a function that returns a value takes scalars only; an "
-                                        "array function returns void", f->op.name);
+            return wf_fail(WF_ARGUMENT,
+                           "%s: a function that returns a value takes scalars only; an "
+                           "array function returns void",
+                           f->op.name);
         if (f->scalar_form) {
             add_operand(f, p, false);
         } else if (p->array && strcmp(p->name, "out") == 0) {
@@ -180,7 +182,8 @@ static wf_status bind_params(wf_cfunction *f) {
         }
     }
     if (!f->scalar_form && n_out != 1)
-        return wf_fail(WF_ARGUMENT, "%s: the result is an array parameter named \"out\"; there is none",
+        return wf_fail(WF_ARGUMENT,
+                       "%s: the result is an array parameter named \"out\"; there is none",
                        f->op.name);
     for (int i = 0; i < f->n_param; i++) {
         const wf_status s =
@@ -191,7 +194,7 @@ static wf_status bind_params(wf_cfunction *f) {
     return WF_OK;
 }
 
-/* --- infer ------------------------------------------------------------------------------------------ */
+/* --- infer ------------------------------------------------------------------------------------ */
 
 static const wf_cfunction *function_of(const wf_op *op) { return (const wf_cfunction *)op; }
 
@@ -225,7 +228,7 @@ static bool infer(wf_infer *q) {
     return true;
 }
 
-/* --- eval ------------------------------------------------------------------------------------------- */
+/* --- eval ------------------------------------------------------------------------------------- */
 
 /* Calls once, data[i] being the array (or the address of the scalar) of operand i. */
 static void call_arrays(const wf_call *c, void *const *data, void *out) {
@@ -304,7 +307,7 @@ static void eval(const wf_call *c) {
     for (int i = 0; i <= c->n_in; i++) free(copy[i]);
 }
 
-/* --- gradient: grad[i] called with operands, result and cotangent ------------------------------------ */
+/* --- gradient: grad[i] called with operands, result and cotangent ----------------------------- */
 
 static void grad(const wf_grad_call *c) {
     const wf_cfunction *f = function_of(wf_graph_node(c->graph, c->y.id)->op);
@@ -320,7 +323,7 @@ static void grad(const wf_grad_call *c) {
     }
 }
 
-/* --- kernel: the function itself, on dense arrays; the scalar form in pieces of 4096 elements --------- */
+/* --- kernel: the function itself, on dense arrays; the scalar form in pieces of 4096 elements - */
 
 enum { piece = 4096 };
 
@@ -350,7 +353,7 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
     }
 }
 
-/* --- descriptor and constructor ------------------------------------------------------------------------ */
+/* --- descriptor and constructor --------------------------------------------------------------- */
 
 static wf_status check_options(const wf_cfunction *f) {
     const char *name = f->op.name;
@@ -370,8 +373,10 @@ static wf_status check_options(const wf_cfunction *f) {
                     d->in[f->n_in + 1] == f->result;
         for (int k = 0; fits && k < f->n_in; k++) fits = d->in[k] == f->in[k];
         if (!fits)
-            return wf_fail(WF_ARGUMENT, "%s: gradient %d must take the operands, the result and its "
-                                        "cotangent, and return operand %d's type", name, i, i);
+            return wf_fail(WF_ARGUMENT,
+                           "%s: gradient %d must take the operands, the result and its "
+                           "cotangent, and return operand %d's type",
+                           name, i, i);
     }
     return WF_OK;
 }

@@ -4,7 +4,8 @@
  * of the batch, a block of rows and a block of panels; for each source and each chunk of k it
  * brings U and V into place and calls the micro kernel for every panel and every tile of rows,
  * which adds to the output. Each element of the output is summed by one piece, in the order of
- * sources, chunks and k: the same bits for every number of threads. Matrix-free cases go to contract_lanes.c.
+ * sources, chunks and k: the same bits for every number of threads. Contractions without a matrix
+ * in them go to contract_lanes.c.
  *
  * What no plan covers (f64, guards) is cut into ranges of the reference evaluation. */
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The reference evaluator: walks a graph in index order and calls op->eval, one dense buffer a node.
- * It is the specification that compiled programs are tested against; it knows no compiler. */
+/* The reference evaluator: walks a graph in index order and calls op->eval, one dense buffer a
+ * node. It is the specification that compiled programs are tested against; it knows no compiler. */
 #include <stdlib.h>
 #include <string.h>
 

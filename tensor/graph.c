@@ -55,7 +55,7 @@ const wf_node *wf_graph_node(const wf_graph *g, uint32_t id) { return &g->node[i
 const uint32_t *wf_node_in(const wf_graph *g, uint32_t id) { return g->edge + g->node[id].in0; }
 void wf_graph_set_consing(wf_graph *g, bool on) { g->consing = on; }
 
-/* --- sticky errors ------------------------------------------------------------------------------ */
+/* --- sticky errors ---------------------------------------------------------------------------- */
 
 static wf_tensor poison(wf_graph *g) { return (wf_tensor){g, 0}; }
 
@@ -88,7 +88,7 @@ wf_status wf_graph_status(const wf_graph *g) {
 
 const char *wf_graph_message(const wf_graph *g) { return g ? g->message : "the graph is NULL"; }
 
-/* --- consing: equal operation, attributes and inputs --------------------------------------------- */
+/* --- consing: equal operation, attributes and inputs ------------------------------------------ */
 
 static uint64_t mix(uint64_t h, uint64_t v) {
     h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
@@ -150,7 +150,7 @@ static uint32_t cons_find(wf_graph *g, uint32_t id) {
     return 0;
 }
 
-/* --- emit ------------------------------------------------------------------------------------------ */
+/* --- emit ------------------------------------------------------------------------------------- */
 
 bool wf_graph_grow(void **array, uint32_t *cap, uint32_t need, size_t each) {
     if (need <= *cap) return true;
@@ -184,7 +184,8 @@ static void refuse(wf_graph *g, const wf_op *op, const char *why, const wf_type 
 }
 
 /* Checks the operands and gathers their types; false means poison (a message is set or was). */
-static bool check_inputs(wf_graph *g, const wf_op *op, const wf_tensor *in, int n_in, wf_type *type) {
+static bool check_inputs(wf_graph *g, const wf_op *op, const wf_tensor *in, int n_in,
+                         wf_type *type) {
     if (n_in < op->min_in || (op->max_in >= 0 && n_in > op->max_in)) {
         wf_graph_fail(g, "%s: takes %d operands, %d given", op->name, op->min_in, n_in);
         return false;
@@ -275,7 +276,7 @@ wf_tensor wf_emit(wf_graph *g, const wf_op *op, const void *attr, size_t attr_by
     return t;
 }
 
-/* --- looking at a value --------------------------------------------------------------------------- */
+/* --- looking at a value ----------------------------------------------------------------------- */
 
 bool wf_ok(wf_tensor t) { return t.graph && t.id > 0 && t.id < t.graph->n; }
 

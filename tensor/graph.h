@@ -3,7 +3,8 @@
  * Invariants
  *   - Inputs have smaller ids than their node: index order is topological order. No visited flags.
  *   - wf_emit is the only function that creates nodes. Nodes never change.
- *   - Attributes are plain bytes in the graph's arena, padding zeroed, so that equal attributes have
+ *   - Attributes are plain bytes in the graph's arena, padding zeroed, so that equal attributes
+ *   have
  *     equal bytes. Equal means: same operation, attributes and inputs; never for leaves. */
 #ifndef WEFT_GRAPH_H
 #define WEFT_GRAPH_H
@@ -63,7 +64,8 @@ typedef struct wf_leaf_attr {
 extern const wf_op wf_op_leaf, wf_op_assign;
 /* Copies leaf `id` of `from` into `g`, with the same data, name and serial. */
 WF_API wf_tensor wf_copy_leaf(wf_graph *g, const wf_graph *from, uint32_t id);
-/* If id is a CONST leaf (or a wf_full) with all elements equal, stores the value and returns true. */
+/* If id is a CONST leaf (or a wf_full) with all elements equal, stores the value and returns
+ * true. */
 WF_API bool wf_uniform_value(const wf_graph *g, uint32_t id, double *value);
 
 /* The textual form of one node: "%57 f32[8,32,32,64] = sigmoid %56   # convlstm0/t3". */

@@ -20,14 +20,14 @@ extern "C" {
 
 /* What the compiler may ask of an operation; its whole contract with one. */
 typedef enum wf_kind {
-    WF_KIND_LEAF,        /* input, parameter, constant: bound to a buffer                          */
-    WF_KIND_ELEMENTWISE, /* out[i] = f(in_0[i], ...) after broadcasting                            */
-    WF_KIND_REDUCE,      /* folds axes of one input                                                */
-    WF_KIND_VIEW,        /* one input seen through other strides (`view`), else a copy             */
-    WF_KIND_PLACE,       /* inputs written side by side into the output (`place`)                  */
-    WF_KIND_CONTRACT,    /* sum of products                                                        */
-    WF_KIND_OPAQUE,      /* anything else that is a pure function of inputs and attributes         */
-    WF_KIND_ASSIGN,      /* input 1 becomes the content of the leaf that input 0 is                */
+    WF_KIND_LEAF,        /* input, parameter, constant: bound to a buffer */
+    WF_KIND_ELEMENTWISE, /* out[i] = f(in_0[i], ...) after broadcasting */
+    WF_KIND_REDUCE,      /* folds axes of one input */
+    WF_KIND_VIEW,        /* one input seen through other strides (`view`), else a copy */
+    WF_KIND_PLACE,       /* inputs written side by side into the output (`place`) */
+    WF_KIND_CONTRACT,    /* sum of products */
+    WF_KIND_OPAQUE,      /* anything else that is a pure function of inputs and attributes */
+    WF_KIND_ASSIGN,      /* input 1 becomes the content of the leaf that input 0 is */
 } wf_kind;
 
 typedef struct wf_type {
@@ -57,8 +57,9 @@ typedef struct wf_call {
 } wf_call;
 
 /* Gradient rule: given y = op(x...) and the cotangent g of y (same type as y), emit nodes and set
- * gx[i] for every i with wanted[i]: a tensor of x[i]'s dtype and shape, or WF_NONE where no gradient
- * flows (indices, comparisons). A wanted gx[i] that is left unset is a bug that wf_grad reports. */
+ * gx[i] for every i with wanted[i]: a tensor of x[i]'s dtype and shape, or WF_NONE where no
+ * gradient flows (indices, comparisons). A wanted gx[i] that is left unset is a bug that wf_grad
+ * reports. */
 typedef struct wf_grad_call {
     wf_graph *graph;
     wf_tensor y, g;
@@ -88,12 +89,14 @@ typedef struct wf_fast {
 
 /* Samples for the enumerating tests: the i-th (0, 1, ...) instance of the operation on leaves made
  * by the sampler, poison when i is past the last. Include odd, size-1 and size-0 extents, negative
- * axes, and every attribute. Keep each below ~200 elements: gradients are checked by differences. */
+ * axes, and every attribute. Keep each below ~200 elements: gradients are checked by
+ * differences. */
 typedef struct wf_sampler wf_sampler;
 struct wf_sampler {
     wf_graph *graph;
     wf_dtype real; /* f32 or f64: the dtype that real() gives */
-    wf_tensor (*make_real)(wf_sampler *s, wf_shape shape, double lo, double hi); /* differentiable */
+    wf_tensor (*make_real)(wf_sampler *s, wf_shape shape, double lo,
+                           double hi); /* differentiable */
     wf_tensor (*make_index)(wf_sampler *s, wf_dtype t, wf_shape shape, int64_t below);
     wf_tensor (*make_bool)(wf_sampler *s, wf_shape shape);
 };
@@ -101,26 +104,26 @@ struct wf_sampler {
 struct wf_op {
     const char *name;
     wf_kind kind;
-    int min_in, max_in;                                   /* max_in < 0: any number                */
+    int min_in, max_in;                                   /* max_in < 0: any number */
     bool (*infer)(wf_infer *q);
-    void (*eval)(const wf_call *c);                       /* one thread, no allocation             */
-    void (*grad)(const wf_grad_call *c);                  /* NULL: not differentiable              */
-    const char *no_grad_reason;                           /* set exactly when grad is NULL         */
+    void (*eval)(const wf_call *c);                       /* one thread, no allocation */
+    void (*grad)(const wf_grad_call *c);                  /* NULL: not differentiable */
+    const char *no_grad_reason;                           /* set exactly when grad is NULL */
     bool (*view)(const void *attr, const wf_array *in, wf_array *out); /* VIEW: false = must copy.
-                                      Sets out's data and stride; out's dtype and shape are given  */
+                                      Sets out's data and stride; out's dtype and shape are given */
     void (*place)(const void *attr, const wf_array *out, int i, wf_array *slot); /* PLACE: sets
                                       slot's data and stride; slot's dtype and shape (those of
-                                      input i) are given                                           */
-    const char *expr;                                     /* ELEMENTWISE: C text in a, b, c        */
-    const wf_fast *fast;                                  /* optional                              */
-    wf_tensor (*sample)(wf_sampler *s, int i);            /* NULL only for LEAF                    */
-    void (*print_attr)(const void *attr, char *buf, size_t size); /* NULL: no attributes           */
+                                      input i) are given */
+    const char *expr;                                     /* ELEMENTWISE: C text in a, b, c */
+    const wf_fast *fast;                                  /* optional */
+    wf_tensor (*sample)(wf_sampler *s, int i);            /* NULL only for LEAF */
+    void (*print_attr)(const void *attr, char *buf, size_t size); /* NULL: no attributes */
 };
 
 /* All operations of the library, NULL-terminated: for tests, tables and documentation. */
 WF_API const wf_op *const *wf_all_ops(void);
 
-/* --- for shape rules --------------------------------------------------------------------------- */
+/* --- for shape rules -------------------------------------------------------------------------- */
 
 /* axis in [-rank, rank) to [0, rank); fails the inference with a message otherwise. */
 WF_API bool wf_infer_axis(wf_infer *q, int64_t axis, int rank, int *out);

@@ -1,8 +1,8 @@
 /* Leaves and assignments: the values that a graph does not compute itself.
  *
- * A leaf is an input (provided before each run), bound (a buffer of the caller) or constant (bytes in
- * the graph). assign(leaf, value) is the one effect: its result is value, and after the run the leaf
- * holds it. */
+ * A leaf is an input (provided before each run), bound (a buffer of the caller) or constant (bytes
+ * in the graph). assign(leaf, value) is the one effect: its result is value, and after the run the
+ * leaf holds it. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "tensor/size.h"
 #include "tensor/sources.h"
 
-/* --- infer, eval ---------------------------------------------------------------------------------- */
+/* --- infer, eval ------------------------------------------------------------------------------ */
 
 static bool infer_leaf(wf_infer *q) {
     q->out = ((const wf_leaf_attr *)q->attr)->type;
@@ -33,7 +33,7 @@ static bool infer_assign(wf_infer *q) {
 
 static void eval_assign(const wf_call *c) { wf_array_copy(&c->out, &c->in[1]); }
 
-/* --- descriptors ------------------------------------------------------------------------------------ */
+/* --- descriptors ------------------------------------------------------------------------------ */
 
 const wf_op wf_op_leaf = {
     .name = "leaf",
@@ -53,7 +53,7 @@ const wf_op wf_op_assign = {
     .no_grad_reason = "an assignment is an effect; differentiate the value before it is assigned",
 };
 
-/* --- constructors ------------------------------------------------------------------------------------ */
+/* --- constructors ----------------------------------------------------------------------------- */
 
 static atomic_uint_fast64_t next_serial = 1;
 
@@ -65,7 +65,8 @@ static wf_tensor emit_leaf(wf_graph *g, const wf_leaf_attr *attr, const char *na
     return name ? wf_name(t, name) : t;
 }
 
-static wf_leaf_attr make_attr(wf_leaf_kind kind, wf_dtype dtype, const wf_shape *shape, void *data) {
+static wf_leaf_attr make_attr(wf_leaf_kind kind, wf_dtype dtype, const wf_shape *shape,
+                              void *data) {
     wf_leaf_attr a;
     memset(&a, 0, sizeof a);
     a.kind = kind;
@@ -105,7 +106,8 @@ wf_tensor wf_input(wf_graph *g, const char *name, wf_dtype dtype, wf_shape shape
     for (uint32_t i = 0; i < g->n_leaf; i++) {
         const wf_node *x = &g->node[g->leaf[i]];
         if (((const wf_leaf_attr *)x->attr)->kind == WF_LEAF_INPUT && strcmp(x->name, name) == 0)
-            return wf_graph_fail(g, "input \"%s\" exists already; names of inputs are unique", name);
+            return wf_graph_fail(g, "input \"%s\" exists already; names of inputs are unique",
+                                 name);
     }
     const wf_leaf_attr a = make_attr(WF_LEAF_INPUT, dtype, &shape, NULL);
     return emit_leaf(g, &a, name);
@@ -197,7 +199,7 @@ static wf_tensor full_like(wf_tensor x, double value) {
 wf_tensor wf_zeros_like(wf_tensor x) { return full_like(x, 0); }
 wf_tensor wf_ones_like(wf_tensor x) { return full_like(x, 1); }
 
-/* --- what a value is known to be --------------------------------------------------------------------- */
+/* --- what a value is known to be -------------------------------------------------------------- */
 
 bool wf_uniform_value(const wf_graph *g, uint32_t id, double *value) {
     enum { most_elements = 4096 }; /* a scan must not cost more than what it saves */
@@ -218,7 +220,7 @@ bool wf_uniform_value(const wf_graph *g, uint32_t id, double *value) {
     return true;
 }
 
-/* --- text ---------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 static int print_leaf(const wf_node *x, char *buf, size_t size) {
     static const char *const kind[] = {"input", "leaf", "const"};

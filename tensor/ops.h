@@ -33,7 +33,7 @@ WF_API wf_tensor wf_mul_scalar(wf_tensor x, double s);
 /* x_0 + x_1 + ... + x_(n-1), same shapes, summed in this order. */
 WF_API wf_tensor wf_add_n(const wf_tensor *x, int n);
 
-/* --- reductions (out of the axes; keepdims keeps them with extent 1) ---------------------------- */
+/* --- reductions (out of the axes; keepdims keeps them with extent 1) -------------------------- */
 typedef struct wf_reduce_opt {
     int n_axes;                /* 0: all axes */
     int32_t axes[WF_MAX_RANK]; /* distinct */
@@ -45,15 +45,15 @@ WF_API wf_tensor wf_var(wf_tensor x, wf_reduce_opt o);  /* biased: divides by n 
 WF_API wf_tensor wf_max(wf_tensor x, wf_reduce_opt o);  /* ties share the gradient; empty: -inf */
 WF_API wf_tensor wf_min(wf_tensor x, wf_reduce_opt o);  /* empty: +inf */
 WF_API wf_tensor wf_prod(wf_tensor x, wf_reduce_opt o); /* empty: 1 */
-/* Mean and biased variance in one pass: (2, reduced shape), [0] the mean, [1] the variance. Partials
- * (count, mean, M2) merge in index order (Chan, Golub, LeVeque 1979). */
+/* Mean and biased variance in one pass: (2, reduced shape), [0] the mean, [1] the variance.
+ * Partials (count, mean, M2) merge in index order (Chan, Golub, LeVeque 1979). */
 WF_API wf_tensor wf_moments(wf_tensor x, wf_reduce_opt o);
 WF_API wf_tensor wf_argmax(wf_tensor x, int axis); /* i64; first of equals; NaN wins; no gradient */
 WF_API wf_tensor wf_cumsum(wf_tensor x, int axis);
 /* Sum down to `shape`, to which x's shape must be broadcastable: the adjoint of broadcasting. */
 WF_API wf_tensor wf_sum_to(wf_tensor x, wf_shape shape);
 
-/* --- views and placement ------------------------------------------------------------------------ */
+/* --- views and placement ---------------------------------------------------------------------- */
 WF_API wf_tensor wf_reshape(wf_tensor x, wf_shape shape); /* one extent may be -1 */
 WF_API wf_tensor wf_permute(wf_tensor x, const int *perm); /* (rank): out axis i is x's perm[i] */
 WF_API wf_tensor wf_transpose(wf_tensor x, int a, int b);
@@ -70,7 +70,7 @@ WF_API wf_tensor wf_stack(const wf_tensor *x, int n, int axis); /* new axis of e
 /* n equal parts along axis, into out[0..n). */
 WF_API void wf_split(wf_tensor x, int n, int axis, wf_tensor *out);
 
-/* --- indices ------------------------------------------------------------------------------------ */
+/* --- indices ---------------------------------------------------------------------------------- */
 /* out = x with axis replaced by index's shape: out[a.., i.., b..] = x[a.., index[i..], b..].
  * index i32 or i64; an index outside [0, extent) reads 0 (and adds nothing in the gradient). */
 WF_API wf_tensor wf_gather(wf_tensor x, wf_tensor index, int axis);
@@ -88,7 +88,7 @@ WF_API wf_tensor wf_sort(wf_tensor x, int axis, bool descending);
 /* The k largest along axis, descending; their indices (i64) in *index unless NULL. */
 WF_API wf_tensor wf_topk(wf_tensor x, int64_t k, int axis, wf_tensor *index);
 
-/* --- made from nothing -------------------------------------------------------------------------- */
+/* --- made from nothing ------------------------------------------------------------------------ */
 WF_API wf_tensor wf_full(wf_graph *g, wf_dtype dtype, wf_shape shape, double value);
 WF_API wf_tensor wf_zeros_like(wf_tensor x);
 WF_API wf_tensor wf_ones_like(wf_tensor x);
@@ -112,19 +112,20 @@ WF_API wf_tensor wf_bernoulli(wf_graph *g, wf_shape shape, double p, wf_random_o
 /* The value of x, through which no gradient flows. */
 WF_API wf_tensor wf_stop_gradient(wf_tensor x);
 
-/* --- sums of products (one operation: tensor/op_contract.c) -------------------------------------- */
+/* --- sums of products (one operation: tensor/op_contract.c) ----------------------------------- */
 /* a (.., M, K) times b (.., K, N) to (.., M, N); leading axes broadcast; rank 1 as in NumPy. */
 WF_API wf_tensor wf_matmul(wf_tensor a, wf_tensor b);
 /* einsum("bij,bjk->bik", a, b): letters, one or two operands (n = 1 or 2), explicit or implicit
  * output, no ellipsis. Repeated letters in one operand take the diagonal. */
 WF_API wf_tensor wf_einsum(const char *spec, const wf_tensor *x, int n);
 
-/* Convolution (cross-correlation) over 1 to 3 spatial axes, zero padded. Arrays are per spatial axis,
- * outermost first; zeros mean stride 1, dilation 1, pad 0, groups 1; pad is symmetric unless
+/* Convolution (cross-correlation) over 1 to 3 spatial axes, zero padded. Arrays are per spatial
+ * axis, outermost first; zeros mean stride 1, dilation 1, pad 0, groups 1; pad is symmetric unless
  * pad_after is given (use_pad_after).
  *   x (N, S.., C)   w (O, K.., C / groups)   ->  (N, S'.., O),
  *   S' = (S + pad + pad_after - dilation (K - 1) - 1) / stride + 1
- *   y[n, s, o] = sum over k, c of x[n, s stride + k dilation - pad, group(o) C/groups + c] w[o, k, c]
+ *   y[n, s, o] = sum over k, c of x[n, s stride + k dilation - pad, group(o) C/groups + c] w[o, k,
+ *   c]
  * Source: Dumoulin & Visin, arXiv:1603.07285. */
 typedef struct wf_conv_opt {
     int32_t stride[3], dilation[3], pad[3], pad_after[3];
@@ -148,7 +149,7 @@ WF_API wf_tensor wf_avg_pool(wf_tensor x, wf_pool_opt o);
 /* x (N, H, W, C) -> (N, h, w, C), bilinear, half-pixel centres (PyTorch align_corners=False). */
 WF_API wf_tensor wf_resize(wf_tensor x, int64_t h, int64_t w);
 
-/* --- compositions ------------------------------------------------------------------------------- */
+/* --- compositions ----------------------------------------------------------------------------- */
 WF_API wf_tensor wf_softmax(wf_tensor x, int axis);
 WF_API wf_tensor wf_log_softmax(wf_tensor x, int axis);
 WF_API wf_tensor wf_logsumexp(wf_tensor x, int axis, bool keepdims);

@@ -30,7 +30,8 @@ int64_t wf_shape_count(const wf_shape *s) {
 bool wf_type_bytes(wf_dtype dtype, const wf_shape *shape, size_t *bytes) {
     const int64_t n = wf_shape_count(shape);
     size_t b;
-    if (n < 0 || !wf_mul_size((size_t)n, wf_dtype_bytes(dtype), &b) || b > PTRDIFF_MAX) return false;
+    if (n < 0 || !wf_mul_size((size_t)n, wf_dtype_bytes(dtype), &b) || b > PTRDIFF_MAX)
+        return false;
     *bytes = b;
     return true;
 }
@@ -66,7 +67,7 @@ bool wf_broadcast(const wf_shape *a, const wf_shape *b, wf_shape *out) {
     return true;
 }
 
-/* --- arrays ------------------------------------------------------------------------------------ */
+/* --- arrays ----------------------------------------------------------------------------------- */
 
 wf_array wf_array_dense(void *data, wf_dtype dtype, const wf_shape *shape) {
     wf_array a = {.data = data, .dtype = dtype, .shape = *shape};
@@ -111,7 +112,7 @@ void wf_array_copy(const wf_array *out, const wf_array *in) {
     } while (wf_next_index(&out->shape, idx));
 }
 
-/* --- for shape rules ---------------------------------------------------------------------------- */
+/* --- for shape rules -------------------------------------------------------------------------- */
 
 bool wf_infer_fail(wf_infer *q, const char *format, ...) {
     va_list ap;

@@ -33,7 +33,8 @@ static inline bool wf_add_size(size_t a, size_t b, size_t *r) {
     return true;
 }
 
-/* Bytes of a dense array; false on overflow, a negative extent, a bad rank, or beyond PTRDIFF_MAX. */
+/* Bytes of a dense array; false on overflow, a negative extent, a bad rank, or beyond
+ * PTRDIFF_MAX. */
 bool wf_type_bytes(wf_dtype dtype, const wf_shape *shape, size_t *bytes);
 
 /* a rounded up to a multiple of `to` (a power of two). */

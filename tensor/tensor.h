@@ -18,7 +18,8 @@ extern "C" {
 typedef struct wf_graph wf_graph;
 typedef struct wf_op wf_op;
 
-/* A value handle, passed by value. id 0 is poison, so a zeroed handle is an error, never a crash. */
+/* A value handle, passed by value. id 0 is poison, so a zeroed handle is an error, never a
+ * crash. */
 typedef struct wf_tensor {
     wf_graph *graph;
     uint32_t id;
@@ -40,8 +41,8 @@ WF_API const char *wf_graph_message(const wf_graph *g);
 /* Records a mistake in the model (the first one stays) and returns poison of g: for layers. */
 WF_API wf_tensor wf_graph_fail(wf_graph *g, const char *format, ...) WF_PRINTF(2, 3);
 
-/* Names for what follows, nested with "/": wf_scope_push(g, "t%d", 3) ... wf_scope_pop(g). Messages,
- * dumps and profiles carry the path, for example convlstm0/t3/conv. */
+/* Names for what follows, nested with "/": wf_scope_push(g, "t%d", 3) ... wf_scope_pop(g).
+ * Messages, dumps and profiles carry the path, for example convlstm0/t3/conv. */
 WF_API void wf_scope_push(wf_graph *g, const char *format, ...) WF_PRINTF(2, 3);
 WF_API void wf_scope_pop(wf_graph *g);
 
@@ -70,7 +71,8 @@ WF_API bool wf_ok(wf_tensor t); /* a real value: neither poison nor a zeroed han
 WF_API wf_dtype wf_dtype_of(wf_tensor t);  /* F32 for poison */
 WF_API wf_shape wf_shape_of_tensor(wf_tensor t); /* rank 0 for poison */
 WF_API int wf_rank(wf_tensor t);
-WF_API int64_t wf_dim(wf_tensor t, int axis); /* axis may be negative; 0 if out of range or poison */
+WF_API int64_t wf_dim(wf_tensor t,
+                      int axis); /* axis may be negative; 0 if out of range or poison */
 WF_API int64_t wf_count(wf_tensor t);
 /* Names a value, so that programs and dumps know it by name; returns t. */
 WF_API wf_tensor wf_name(wf_tensor t, const char *name);

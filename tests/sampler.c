@@ -17,7 +17,8 @@ static wf_tensor add_leaf(test_sampler *s, wf_dtype t, wf_shape shape, double lo
     cr_assert(n >= 0 && s->n < max_leaves, "a sample is too big");
     char *data = calloc((size_t)n + 1, wf_dtype_bytes(t));
     for (int64_t i = 0; i < n; i++)
-        wf_store(t, data + i * (int64_t)wf_dtype_bytes(t), lo + (hi - lo) * sampler_next(&s->state));
+        wf_store(t, data + i * (int64_t)wf_dtype_bytes(t),
+                 lo + (hi - lo) * sampler_next(&s->state));
     s->data[s->n++] = data;
     char name[16];
     snprintf(name, sizeof name, "x%d", s->n - 1);

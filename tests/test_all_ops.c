@@ -2,7 +2,8 @@
  *   - evaluates, and its result does not depend on how (reference evaluator, tuned kernel)
  *   - its gradient agrees with central differences in f64, and so does the gradient's gradient
  *   - special values give the same bits from evaluator and kernel
- * A new operation is picked up without an edit here. The floors keep operations from getting lost. */
+ * A new operation is picked up without an edit here. The floors keep operations from getting
+ * lost. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ Test(all_ops, table) {
     cr_assert(n >= floor_ops && differentiable >= floor_differentiable);
 }
 
-/* --- evaluator against kernel ---------------------------------------------------------------------- */
+/* --- evaluator against kernel ----------------------------------------------------------------- */
 
 static double relative_l2(const wf_array *got, const wf_array *want) {
     double d = 0, n = 0;
@@ -111,7 +112,7 @@ Test(all_ops, kernels_agree_with_eval) {
     cr_assert(samples >= floor_samples);
 }
 
-/* --- gradients ------------------------------------------------------------------------------------- */
+/* --- gradients -------------------------------------------------------------------------------- */
 
 /* sum(y * w) with fixed weights w, so that every element of y matters and none cancels. */
 static wf_tensor weighted_sum(wf_tensor y, uint64_t seed) {
@@ -165,10 +166,11 @@ Test(all_ops, gradients) {
     cr_assert(operations >= floor_differentiable);
 }
 
-/* --- special values ---------------------------------------------------------------------------------- */
+/* --- special values --------------------------------------------------------------------------- */
 
-static const double special[] = {0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, 88.0, -88.0, 1e30, -1e30,
-                                 1e-30, -1e-30, 1e-40, -1e-40, 3e38, -3e38, INFINITY, -INFINITY, NAN};
+static const double special[] = {0.0,   -0.0,   1.0,   -1.0,  0.5,      -0.5,      1.5,
+                                 2.5,   88.0,   -88.0, 1e30,  -1e30,    1e-30,     -1e-30,
+                                 1e-40, -1e-40, 3e38,  -3e38, INFINITY, -INFINITY, NAN};
 
 /* Overwrites the real leaves with special values, a different rotation for each leaf. */
 static void make_special(test_sampler *s) {

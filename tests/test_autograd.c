@@ -101,7 +101,8 @@ Test(autograd, stop_gradient_and_kinks) {
     cr_assert(wf_grad(wf_sum(wf_relu(x), (wf_reduce_opt){0}), &x, 1, &d) == 0);
     values(d, v);
     cr_assert(v[0] == 0 && v[1] == 1 && v[2] == 0, "relu'(0) = 0");
-    cr_assert(wf_grad(wf_sum(wf_maximum(x, wf_mul_scalar(x, 1)), (wf_reduce_opt){0}), &x, 1, &d) == 0);
+    cr_assert(wf_grad(wf_sum(wf_maximum(x, wf_mul_scalar(x, 1)), (wf_reduce_opt){0}), &x, 1, &d) ==
+              0);
     values(d, v);
     cr_assert(v[0] == 1 && v[1] == 1 && v[2] == 1, "a tie shares the gradient");
     wf_graph_free(g);
@@ -112,7 +113,8 @@ Test(autograd, refusals_name_what_is_wrong) {
     wf_graph *g = wf_graph_new();
     const wf_tensor x = wf_leaf(g, "x", WF_F32, WF_SHAPE(2), data);
     wf_tensor d;
-    cr_assert(wf_grad(x, &x, 1, &d) == WF_MODEL && strstr(wf_error(), "one element"), "%s", wf_error());
+    cr_assert(wf_grad(x, &x, 1, &d) == WF_MODEL && strstr(wf_error(), "one element"), "%s",
+              wf_error());
     cr_assert(!wf_ok(d));
     cr_assert(wf_grad((wf_tensor){NULL, 0}, &x, 1, &d) == WF_MODEL);
     wf_scope_push(g, "head");

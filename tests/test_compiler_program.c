@@ -321,6 +321,7 @@ Test(compiler_program, the_number_of_threads_changes_no_bit) {
         wf_program *p = network(g, &y, 1);
         cr_assert_eq(wf_program_set_threads(p, threads), WF_OK);
         cr_assert_eq(wf_program_describe(p).threads, threads);
+        cr_assert_eq(wf_program_describe(p).flops, 6 * 2.0 * 512 * 64 * 64);
         cr_assert_eq(wf_run(p), WF_OK);
         if (threads == 1) memcpy(first, wf_data(p, y), sizeof first);
         cr_assert_eq(memcmp(first, wf_data(p, y), sizeof first), 0, "%d threads", threads);

@@ -46,9 +46,11 @@ static void scaled(const float *x, float *out, int64_t n, float scale, int64_t c
 Test(cfunction, array_form_gets_sizes_scalars_and_dense_arrays) {
     static float xd[6] = {1, 2, 3, 4, 5, 6}, sd[1] = {10};
     wf_cfunction *f;
-    cr_assert(wf_cfunction_new(&f, "scaled", "void(const f32[] x, f32[] out, i64 n, f32 scale, "
-                                             "i64 x_1, i64 n_x)",
-                               (wf_anyfn *)scaled, (wf_cfunction_opt){0}) == WF_OK, "%s", wf_error());
+    cr_assert(wf_cfunction_new(&f, "scaled",
+                               "void(const f32[] x, f32[] out, i64 n, f32 scale, "
+                               "i64 x_1, i64 n_x)",
+                               (wf_anyfn *)scaled, (wf_cfunction_opt){0}) == WF_OK,
+              "%s", wf_error());
     wf_graph *g = wf_graph_new();
     const wf_tensor x = wf_leaf(g, "x", WF_F32, WF_SHAPE(2, 3), xd);
     const wf_tensor s = wf_leaf(g, "s", WF_F32, WF_SCALAR, sd);
@@ -90,7 +92,8 @@ Test(cfunction, registration_refuses_what_it_cannot_call) {
     for (size_t i = 0; i < WF_COUNT(bad); i++) {
         cr_assert(wf_cfunction_new(&f, "f", bad[i].signature, (wf_anyfn *)hypotenuse,
                                    (wf_cfunction_opt){0}) == WF_ARGUMENT, "%s", bad[i].signature);
-        cr_assert(f == NULL && strstr(wf_error(), bad[i].says), "%s: %s", bad[i].signature, wf_error());
+        cr_assert(f == NULL && strstr(wf_error(), bad[i].says), "%s: %s", bad[i].signature,
+                  wf_error());
     }
     cr_assert(wf_cfunction_new(&f, "f", "f32(f32)", NULL, (wf_cfunction_opt){0}) == WF_ARGUMENT);
     cr_assert(wf_cfunction_new(&f, NULL, "f32(f32)", (wf_anyfn *)hypotenuse,
@@ -99,7 +102,8 @@ Test(cfunction, registration_refuses_what_it_cannot_call) {
                                (wf_cfunction_opt){0}) == WF_ARGUMENT);
     cr_assert(wf_cfunction_new(NULL, "f", "f32(f32)", (wf_anyfn *)hypotenuse,
                                (wf_cfunction_opt){0}) == WF_ARGUMENT);
-    cr_assert(wf_cfunction_new(&f, "f", "f64(f64, f64)", (wf_anyfn *)hypotenuse,
-                               (wf_cfunction_opt){.n_grad = 1, .grad = (const wf_cfunction *[]){NULL}}) ==
-              WF_ARGUMENT);
+    cr_assert(
+        wf_cfunction_new(&f, "f", "f64(f64, f64)", (wf_anyfn *)hypotenuse,
+                         (wf_cfunction_opt){.n_grad = 1, .grad = (const wf_cfunction *[]){NULL}}) ==
+        WF_ARGUMENT);
 }

@@ -1,4 +1,5 @@
-/* Graph building: shapes at once, sticky errors with scope, leaves, assignments, no crash on misuse. */
+/* Graph building: shapes at once, sticky errors with scope, leaves, assignments, no crash on
+ * misuse. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * two vectors of b and one broadcast operand fill the 32 registers. Rows of a are addressed as
  * strides from every third row, so that fourteen pointers fit the general registers.
  * On a Zen 5 every block from 6x32 on reaches the multiply-add peak within 3 %, with b streamed
- * from L2; 14x16 stays at 90 %. So runs of rows are cut into tiles of nearly one size, not into full
- * tiles and a rest. */
+ * from L2; 14x16 stays at 90 %. So runs of rows are cut into tiles of nearly one size, not into
+ * full tiles and a rest. */
 #include "tensor/kernels/contract.h"
 
 #if defined(__AVX512F__)

@@ -1,4 +1,5 @@
-/* cpuid through the compiler's builtins, which also ask the operating system for saved registers. */
+/* cpuid through the compiler's builtins, which also ask the operating system for saved
+ * registers. */
 #include "tensor/kernels/cpu.h"
 
 #include <pthread.h>

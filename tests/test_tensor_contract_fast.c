@@ -1,0 +1,138 @@
+/* The fast path of contractions against the reference evaluation, over a grid of odd shapes and in
+ * all directions, and its micro kernels against the reference kernel. */
+#include "tests/contract_cases.h"
+
+Test(tensor_contract_fast, fast_conv_agrees_with_eval) {
+    for (size_t i = 0; i < WF_COUNT(conv_cases); i++) {
+        char name[32];
+        wf_graph *g = wf_graph_new();
+        snprintf(name, sizeof name, "conv case %zu", i);
+        check_all_directions(build_conv(g, &conv_cases[i]), name);
+        wf_graph_free(g);
+    }
+}
+
+Test(tensor_contract_fast, fast_conv_of_one_and_three_dimensions) {
+    wf_graph *g = wf_graph_new();
+    check_all_directions(wf_conv(f32(g, WF_SHAPE(2, 19, 6)), f32(g, WF_SHAPE(9, 4, 6)),
+                                 (wf_conv_opt){.stride = {2}, .pad = {3}}), "conv1d");
+    check_all_directions(wf_conv(f32(g, WF_SHAPE(1, 5, 4, 6, 3)), f32(g, WF_SHAPE(17, 3, 2, 3, 3)),
+                                 (wf_conv_opt){.pad = {1, 0, 2}, .dilation = {1, 2, 1}}), "conv3d");
+    wf_graph_free(g);
+}
+
+Test(tensor_contract_fast, fast_matmul_agrees_with_eval) {
+    static const int64_t m[] = {1, 2, 13, 29, 65}, n[] = {1, 5, 16, 33, 64}, k[] = {1, 7, 64, 600};
+    for (size_t a = 0; a < WF_COUNT(m); a++)
+        for (size_t b = 0; b < WF_COUNT(n); b++)
+            for (size_t c = 0; c < WF_COUNT(k); c++) {
+                char name[64];
+                wf_graph *g = wf_graph_new();
+                snprintf(name, sizeof name, "matmul %d %d %d", (int)m[a], (int)n[b], (int)k[c]);
+                check_fast(wf_matmul(f32(g, WF_SHAPE(m[a], k[c])), f32(g, WF_SHAPE(k[c], n[b]))),
+                           name);
+                wf_graph_free(g);
+            }
+}
+
+Test(tensor_contract_fast, fast_einsum_agrees_with_eval) {
+    static const struct {
+        const char *spec;
+        int64_t a[4], b[4];
+        int na, nb;
+    } cases[] = {
+        {"bij,bjk->bik", {3, 33, 40}, {3, 40, 17}, 3, 3}, {"ij,kj->ik", {34, 50}, {45, 50}, 2, 2},
+        {"ji,jk->ik", {50, 34}, {50, 45}, 2, 2},          {"ij,jk->ki", {34, 50}, {50, 45}, 2, 2},
+        {"bij,bkj->ikb", {2, 9, 30}, {2, 40, 30}, 3, 3},  {"i,j->ij", {70}, {70}, 1, 1},
+        {"ijkl,jl->ik", {4, 5, 33, 6}, {5, 6}, 4, 2},     {"ij,jkl->ikl", {33, 9}, {9, 5, 7}, 2, 3},
+        {"bc,bc->bc", {9, 40}, {9, 40}, 2, 2},            {"ij,i->j", {40, 64}, {40}, 2, 1},
+    };
+    for (size_t i = 0; i < WF_COUNT(cases); i++) {
+        wf_graph *g = wf_graph_new();
+        const wf_tensor x[2] = {f32(g, wf_shape_make(cases[i].na, cases[i].a)),
+                                f32(g, wf_shape_make(cases[i].nb, cases[i].b))};
+        check_all_directions(wf_einsum(cases[i].spec, x, 2), cases[i].spec);
+        wf_graph_free(g);
+    }
+}
+
+/* Many pixels: sums of 8192 products stay within the error that f32 promises. */
+Test(tensor_contract_fast, weight_gradient_stays_accurate) {
+    wf_graph *g = wf_graph_new();
+    const wf_tensor y = wf_conv(f32(g, WF_SHAPE(8, 32, 32, 8)), f32(g, WF_SHAPE(16, 3, 3, 8)),
+                                (wf_conv_opt){.pad = {1, 1}});
+    const wf_tensor dw = gradient(y, 1);
+    float *want = reference(dw), *got = by_pieces(dw, 1, 0, NULL);
+    const double error = relative(got, want, wf_count(dw));
+    cr_assert(error <= 1e-6, "error %g", error);
+    free(want);
+    free(got);
+    wf_graph_free(g);
+}
+
+/* f64 runs by reference, in pieces. */
+Test(tensor_contract_fast, f64_is_exact) {
+    wf_graph *g = wf_graph_new();
+    const wf_tensor y =
+        wf_matmul(leaf(g, WF_F64, WF_SHAPE(7, 30)), leaf(g, WF_F64, WF_SHAPE(30, 11)));
+    const wf_node *x = wf_graph_node(g, y.id);
+    double *want = reference(y), got[77];
+    wf_array in[2];
+    for (int i = 0; i < 2; i++) {
+        const wf_leaf_attr *a = wf_graph_node(g, wf_node_in(g, y.id)[i])->attr;
+        in[i] = wf_array_dense(a->data, WF_F64, &a->type.shape);
+    }
+    const wf_call c = {.op = x->op, .attr = x->attr, .n_in = 2, .in = in,
+                       .out = wf_array_dense(got, WF_F64, &x->type.shape)};
+    run_pieces(&c, 3);
+    cr_assert(memcmp(want, got, sizeof got) == 0);
+    free(want);
+    wf_graph_free(g);
+}
+
+/* --- micro kernels ---------------------------------------------------------------------------- */
+
+static void check_tile(const wf_tile_table *t, bool rows, int mr, int nv) {
+    enum { LEN = 9, SEGS = 3, BK = 37 };
+    static float a[4096], b[4096];
+    uint64_t state = 5;
+    for (int i = 0; i < 4096; i++) {
+        a[i] = (float)next_random(&state);
+        b[i] = (float)next_random(&state);
+    }
+    const int64_t a_seg[SEGS] = {5, 1200, 700}, b_seg[SEGS] = {900, 3, 2000};
+    for (int add = 0; add < 2; add++) {
+        float got[WF_TILE_M * 40], want[WF_TILE_M * 40];
+        for (int i = 0; i < WF_TILE_M * 40; i++) got[i] = want[i] = (float)i;
+        (rows ? t->rows : t->cols)[mr][nv](a, 29, a_seg, b, BK, b_seg, SEGS, LEN, got, 40, add);
+        (rows ? wf_tile_ref.rows : wf_tile_ref.cols)[mr][nv](a, 29, a_seg, b, BK, b_seg, SEGS, LEN,
+                                                            want, 40, add);
+        for (int i = 0; i < WF_TILE_M * 40; i++)
+            cr_assert(fabsf(got[i] - want[i]) <= 1e-5f * (1 + fabsf(want[i])),
+                      "%s %s %dx%d: %g, expected %g", t->name, rows ? "rows" : "cols", mr, 16 * nv,
+                      (double)got[i], (double)want[i]);
+    }
+}
+
+static void check_lanes(const wf_tile_table *t, int64_t lanes) {
+    float a[400], b[400], got[200], want[200];
+    uint64_t state = 3;
+    for (int i = 0; i < 400; i++) {
+        a[i] = (float)next_random(&state);
+        b[i] = (float)next_random(&state);
+    }
+    for (int i = 0; i < 200; i++) got[i] = want[i] = (float)i;
+    t->lanes(a, 40, b, 50, 4, lanes, got);
+    wf_tile_ref.lanes(a, 40, b, 50, 4, lanes, want);
+    for (int i = 0; i < 200; i++)
+        cr_assert(fabsf(got[i] - want[i]) <= 1e-4f, "%s lanes %d at %d", t->name, (int)lanes, i);
+}
+
+Test(tensor_contract_fast, every_instruction_set_agrees_with_the_reference_kernel) {
+    for (int isa = 0; isa <= (int)wf_isa_get(); isa++) {
+        const wf_tile_table *t = wf_tile_table_for((wf_isa)isa);
+        for (int mr = 1; mr <= t->max_m; mr++)
+            for (int form = 0; form < 4; form++) check_tile(t, form & 1, mr, 1 + form / 2);
+        for (int64_t lanes = 1; lanes <= 150; lanes += 7) check_lanes(t, lanes);
+    }
+}
