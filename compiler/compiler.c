@@ -21,6 +21,7 @@ static const struct pass {
     {"written", 0, wf_pass_copy},
     {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
     {"merge", WF_PASS_MERGE, wf_pass_merge},
+    {"sink", WF_PASS_FUSE, wf_pass_sink},
 };
 
 #ifdef WF_DEBUG_CHECKS

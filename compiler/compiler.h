@@ -98,6 +98,10 @@ WF_API wf_program_info wf_program_describe(const wf_program *p);
 WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);
 WF_API wf_status wf_program_dump(const wf_program *p, FILE *f);
 
+/* Writes the groups of the program with members and bytes, and for neighbouring elementwise
+ * operations that are not in one group the reason. */
+WF_API wf_status wf_program_explain(const wf_program *p, FILE *f);
+
 /* Computes t at once, through the compiler, into buffer (dense, `bytes` as t's). t must not depend
  * on an input. Assignments are left out. */
 WF_API wf_status wf_eval(wf_tensor t, void *buffer, size_t bytes);

@@ -1,18 +1,19 @@
 /* Fusion: groups of elementwise nodes that are computed in one pass over memory.
  *
- *   %1 f32[8,64] = leaf "x"                  group: %3 %4 %5 %6 over [8,64]
- *   %2 f32[64] = leaf "b"                      v2 = add v0 v1
- *   %3 f32[8,64] = add %1, %2        -->       v3 = sigmoid v2
- *   %4 f32[8,64] = sigmoid %3                  v4 = mul v3 v2   (%5 sees it reshaped)
- *   %5 f32[512] = reshape %4                   v5 = exp v4
- *   %6 f32[512] = exp %5                       out: v5
+ *   %1 f32[8,64] = input "x"                 v0 = f32[64 r + 1 c]
+ *   %2 f32[64] = input "b"                   v1 = f32[0 r + 1 c]
+ *   %3 f32[8,64] = add %1, %2        -->     v2 = f32 add v0 v1
+ *   %4 f32[8,64] = sigmoid %3                v3 = f32 sigmoid v2
+ *   %5 f32[512] = reshape %4                 v4 = f32 exp v3
+ *   %6 f32[512] = exp %5                     f32[64 r + 1 c] = v4
  *
  * One walk from the last node to the first. All readers of a node are placed before it is, so the
  * earliest of them is known: the node joins its group if it has the same elements in the same
- * order. Legal by construction, as nobody else reads the node sooner. A node that cannot join its
- * earliest reader joins a group that shares an operand with it and is launched before that reader;
- * else it begins a group. A node that joins a group is delayed, never hurried, so its operands are
- * always there. (No search: a group never has to be taken apart.) */
+ * order. Legal by construction, as nobody else reads the node sooner. Else it begins a group.
+ *
+ * Then groups that share an operand, or of which one reads the other, are merged: the earlier one is
+ * delayed until the later one if nobody needs its values before. Nodes are delayed, never hurried,
+ * so their operands are always there; a group never has to be taken apart. */
 #include "compiler/fuse.h"
 
 #include <stdlib.h>
@@ -23,7 +24,8 @@
 
 enum {
     CUTS = WF_MAX_RANK - 2, /* the launch may need one more axis */
-    LOOK = 48, /* readers of an operand that are tried as neighbours */
+    LOOK = 48, /* readers of an operand that are looked at */
+    TRIES = 4, /* groups that are tried to merge with */
 };
 
 typedef struct reader {
@@ -33,7 +35,8 @@ typedef struct reader {
 
 /* A group that is being made. */
 typedef struct making {
-    uint32_t when, members, steps, inputs, outputs, cuts;
+    uint32_t when, members, steps, inputs, cuts;
+    uint32_t first;                   /* member; then fuser->next */
     int64_t count;
     int64_t cut[CUTS];                /* elements of the inner axes, ascending */
     uint64_t input[WF_GROUP_OPERANDS]; /* input_key */
@@ -48,6 +51,7 @@ typedef struct fuser {
     bool *same;         /* (nodes) the view keeps count and order of its owner */
     uint32_t *at;       /* (nodes + 1) in reader[] */
     reader *reader;
+    uint32_t *next;     /* (nodes) the next member of the same group */
     making *group;      /* (n + 1) */
     uint32_t n, cap;
 } fuser;
@@ -197,79 +201,61 @@ static uint32_t steps_of(const wf_node *x) {
     return x->n_in <= most ? 1 : 1 + (x->n_in - most + most - 2) / (most - 1);
 }
 
-/* Tries; the group changes only if the node may join. */
-static wf_apart join(fuser *q, uint32_t group, uint32_t id, bool stored) {
+/* True if somebody outside the groups a and b needs the node in memory. */
+static bool leaves(const fuser *q, uint32_t id, uint32_t a, uint32_t b) {
+    if (q->root[id]) return true;
+    for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
+        const uint32_t group = q->f->group[q->reader[i].id];
+        if ((group != a && group != b) || !q->reader[i].same) return true;
+    }
+    return false;
+}
+
+static uint32_t count_outputs(const fuser *q, uint32_t a, uint32_t b) {
+    uint32_t n = 0;
+    for (uint32_t id = q->group[a].first; id; id = q->next[id]) n += leaves(q, id, a, b);
+    for (uint32_t id = a != b ? q->group[b].first : 0; id; id = q->next[id])
+        n += leaves(q, id, a, b);
+    return n;
+}
+
+/* Adds a node to a group; the group changes only if the node may join. */
+static bool join(fuser *q, uint32_t group, uint32_t id) {
     const wf_node *x = node_of(q, id);
     making m = q->group[group];
-    if (m.count != wf_shape_count(&x->type.shape)) return WF_APART_COUNT;
-    if (!add_cuts(&m, &x->type.shape)) return WF_APART_SHAPE;
+    if (m.count != wf_shape_count(&x->type.shape) || !add_cuts(&m, &x->type.shape)) return false;
     m.steps += steps_of(x);
-    m.outputs += stored;
     m.members++;
-    if (m.steps > WF_GROUP_STEPS || m.outputs > WF_GROUP_OUTPUTS || !add_inputs(q, &m, id))
-        return WF_APART_LIMIT;
+    if (m.steps > WF_GROUP_STEPS || !add_inputs(q, &m, id)) return false;
+    if (count_outputs(q, group, group) + leaves(q, id, group, group) > WF_GROUP_OUTPUTS)
+        return false;
+    q->next[id] = m.first;
+    m.first = id;
     q->group[group] = m;
     q->f->group[id] = group;
     q->f->when[id] = m.when;
-    q->f->stored[id] = stored;
-    return WF_APART_NOT;
+    return true;
 }
 
 /* --- the walk --------------------------------------------------------------------------------- */
 
-/* True if the node is a root or has a reader that is not in `group`. */
-static bool leaves(const fuser *q, uint32_t id, uint32_t group) {
-    if (q->root[id]) return true;
-    for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++)
-        if (q->f->group[q->reader[i].id] != group || !q->reader[i].same) return true;
-    return false;
-}
-
-/* The launch of the earliest reader, and whether it is a group that reads the node in order. */
-static uint32_t earliest(const fuser *q, uint32_t id, uint32_t *group) {
-    uint32_t when = UINT32_MAX;
+/* The group that reads the node first, in order; 0: the first reader is something else. */
+static uint32_t first_reader(const fuser *q, uint32_t id) {
+    uint32_t when = UINT32_MAX, group = 0;
     bool same = true;
-    *group = 0;
     for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
         const uint32_t r = q->reader[i].id, t = q->f->when[r];
         if (t > when) continue;
         same = q->reader[i].same && (t < when || same);
         when = t;
-        *group = q->f->group[r];
+        group = q->f->group[r];
     }
-    if (!same) *group = 0;
-    return when;
+    return same ? group : 0;
 }
 
-static bool reads(const fuser *q, uint32_t id, uint32_t base) {
-    for (uint32_t i = 0; i < node_of(q, id)->n_in; i++)
-        if (q->f->base[wf_node_in(q->g, id)[i]] == base) return true;
-    return false;
-}
-
-/* The group that is launched first, and before `limit`, of those that read an operand of the
- * node; `tried`: look for one launched after it. */
-static uint32_t neighbour(const fuser *q, uint32_t id, uint32_t limit, uint32_t tried) {
-    uint32_t best = 0;
-    const int64_t count = wf_shape_count(&node_of(q, id)->type.shape);
-    const uint32_t after = tried ? q->group[tried].when : 0;
-    for (uint32_t i = 0; i < node_of(q, id)->n_in; i++) {
-        const uint32_t in = wf_node_in(q->g, id)[i], owner = q->owner[in];
-        if (wf_shape_count(&node_of(q, in)->type.shape) != count) continue;
-        for (uint32_t k = q->at[owner], n = 0; k < q->at[owner + 1] && n < LOOK; k++) {
-            const uint32_t r = q->reader[k].id, group = q->f->group[r];
-            if (r <= id) continue;
-            n++;
-            const uint32_t when = q->f->when[r];
-            if (group && when < limit && when > after && q->group[group].count == count &&
-                (!best || when < q->group[best].when) && reads(q, r, q->f->base[in]))
-                best = group;
-        }
-    }
-    return best;
-}
-
-static bool begin(fuser *q, uint32_t id, bool stored) {
+static bool place(fuser *q, uint32_t id) {
+    const uint32_t by = first_reader(q, id);
+    if (by && join(q, by, id)) return true;
     if (q->n + 1 >= q->cap) {
         const uint32_t cap = q->cap ? q->cap * 2 : 64;
         making *p = realloc(q->group, cap * sizeof *p);
@@ -279,20 +265,99 @@ static bool begin(fuser *q, uint32_t id, bool stored) {
     }
     const uint32_t group = ++q->n;
     q->group[group] = (making){.when = id, .count = wf_shape_count(&node_of(q, id)->type.shape)};
-    if (join(q, group, id, stored) != WF_APART_NOT) q->n--; /* too wide: launched alone */
+    if (!join(q, group, id)) q->n--; /* too wide: launched alone */
     return true;
 }
 
-static bool place(fuser *q, uint32_t id) {
-    uint32_t group, tried = 0;
-    uint32_t limit = earliest(q, id, &group);
-    if (group && join(q, group, id, leaves(q, id, group)) == WF_APART_NOT) return true;
-    for (int tries = 0; tries < 3; tries++) {
-        tried = neighbour(q, id, limit, tried);
-        if (!tried) break;
-        if (join(q, tried, id, true) == WF_APART_NOT) return true;
+/* --- merging ---------------------------------------------------------------------------------- */
+
+/* When somebody outside needs a value of group a, other than b, which would read it in order. */
+static uint32_t needed(const fuser *q, uint32_t a, uint32_t b) {
+    uint32_t when = UINT32_MAX;
+    for (uint32_t id = q->group[a].first; id; id = q->next[id])
+        for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
+            const uint32_t r = q->reader[i].id, group = q->f->group[r];
+            if (group == a || (group == b && q->reader[i].same)) continue;
+            if (q->f->when[r] < when) when = q->f->when[r];
+        }
+    return when;
+}
+
+/* The group of the readers of `id` that is launched first, but after `after`; `best` if none is
+ * earlier. */
+static uint32_t next_reader(const fuser *q, uint32_t id, uint32_t a, uint32_t after,
+                            uint32_t best) {
+    uint32_t looked = 0;
+    for (uint32_t k = q->at[id]; k < q->at[id + 1] && looked < LOOK; k++) {
+        const uint32_t group = q->f->group[q->reader[k].id];
+        const uint32_t when = q->f->when[q->reader[k].id];
+        if (when <= after) continue;
+        looked++;
+        if (group && group != a && q->group[group].count == q->group[a].count &&
+            q->reader[k].same && (!best || when < q->group[best].when))
+            best = group;
     }
-    return begin(q, id, true);
+    return best;
+}
+
+/* The group launched next after `after` that shares a whole operand with a or reads it. */
+static uint32_t next_kin(const fuser *q, uint32_t a, uint32_t after) {
+    const making *m = &q->group[a];
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < m->inputs; i++) {
+        const uint32_t in = (uint32_t)m->input[i];
+        if (m->input[i] >> 32 || wf_shape_count(&node_of(q, in)->type.shape) != m->count) continue;
+        if (q->owner[in] == in) best = next_reader(q, in, a, after, best);
+    }
+    for (uint32_t id = m->first; id; id = q->next[id]) best = next_reader(q, id, a, after, best);
+    return best;
+}
+
+/* Moves the members of a, which is launched earlier, to b. */
+static bool merge(fuser *q, uint32_t a, uint32_t b) {
+    making m = q->group[b];
+    const making *from = &q->group[a];
+    if (needed(q, a, b) <= m.when || m.steps + from->steps > WF_GROUP_STEPS) return false;
+    for (uint32_t id = from->first; id; id = q->next[id])
+        if (!add_cuts(&m, &node_of(q, id)->type.shape)) return false;
+    uint64_t all[2 * WF_GROUP_OPERANDS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m.inputs + from->inputs; i++) {
+        const uint64_t key = i < m.inputs ? m.input[i] : from->input[i - m.inputs];
+        const uint32_t group = key >> 32 ? 0 : q->f->group[key];
+        uint32_t k = 0;
+        while (k < n && all[k] != key) k++;
+        if (k == n && (!group || (group != a && group != b))) all[n++] = key;
+    }
+    if (n > WF_GROUP_OPERANDS || count_outputs(q, a, b) > WF_GROUP_OUTPUTS) return false;
+    memcpy(m.input, all, n * sizeof *all);
+    m.inputs = n;
+    m.steps += from->steps;
+    m.members += from->members;
+    uint32_t last = from->first;
+    for (uint32_t id = from->first; id; id = q->next[id]) {
+        q->f->group[id] = b;
+        q->f->when[id] = m.when;
+        last = id;
+    }
+    q->next[last] = m.first;
+    m.first = from->first;
+    q->group[b] = m;
+    q->group[a].members = 0;
+    q->group[a].first = 0;
+    return true;
+}
+
+/* From the last group to the first: the later one is as large as it gets. */
+static void merge_all(fuser *q) {
+    for (uint32_t a = 1; a <= q->n; a++) {
+        uint32_t after = q->group[a].when;
+        for (int i = 0; i < TRIES; i++) {
+            const uint32_t b = next_kin(q, a, after);
+            if (!b || merge(q, a, b)) break;
+            after = q->group[b].when;
+        }
+    }
 }
 
 /* --- the result ------------------------------------------------------------------------------- */
@@ -319,6 +384,8 @@ static bool collect(fuser *q) {
         free(number);
         return false;
     }
+    for (uint32_t id = 1; id < n; id++)
+        f->stored[id] = f->group[id] && leaves(q, id, f->group[id], f->group[id]);
     for (uint32_t i = q->n; i > 0; i--) { /* made from the last to the first */
         if (q->group[i].members < 2) continue;
         number[i] = ++f->n;
@@ -357,6 +424,7 @@ static bool fuse_all(fuser *q, const wf_stage *s, bool on) {
         if (q->root[id]) q->root[q->owner[id]] = true;
     for (uint32_t id = wf_graph_size(q->g); on && id-- > 1;)
         if (q->live[id] && wf_fusible(q->g, id) && !place(q, id)) return false;
+    merge_all(q);
     if (!collect(q)) return false;
     defer_views(q);
     return true;
@@ -374,10 +442,11 @@ wf_status wf_fuse(wf_fusion *f, const wf_stage *s, bool views, bool on) {
                .root = calloc(n, sizeof *q.root),
                .owner = calloc(n, sizeof *q.owner),
                .same = calloc(n, sizeof *q.same),
+               .next = calloc(n, sizeof *q.next),
                .at = calloc(n + 1, sizeof *q.at)};
     const bool ok = f->group && f->when && f->base && f->next && f->stored && q.live && q.root &&
-                    q.owner && q.same && q.at && fuse_all(&q, s, on);
-    void *const own[] = {q.live, q.root, q.owner, q.same, q.at, q.reader, q.group};
+                    q.owner && q.same && q.next && q.at && fuse_all(&q, s, on);
+    void *const own[] = {q.live, q.root, q.owner, q.same, q.next, q.at, q.reader, q.group};
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
     if (ok) return WF_OK;
     wf_fusion_free(f);
