@@ -72,7 +72,7 @@ wf_code_mode wf_code_mode_get(void) {
 }
 
 static const char *const flags_all[] = {
-    "-std=gnu11", "-O2", "-ftree-vectorize", "-fopenmp-simd", "-ffp-contract=off",
+    "-std=gnu11", "-O1", "-ftree-vectorize", "-fopenmp-simd", "-ffp-contract=off",
     "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-fno-builtin", "-fPIC",
     "-shared", "-w", "-x", "c"};
 static const char *const flags_isa[][6] = {

@@ -95,6 +95,12 @@ static wf_dtype dtype_of(const wf_group *g, uint16_t value) {
     return value < g->n_in ? g->in[value].dtype : g->step[value - g->n_in].dtype;
 }
 
+/* What a step gives. A bool that is made here is 0 or 1, and a compiler may keep it in a mask; one
+ * that comes from memory, or through select, keeps its byte. */
+static const char *type_of(const wf_group_step *s) {
+    return s->dtype == WF_BOOL && s->op != &wf_op_select ? "_Bool" : types[s->dtype].memory;
+}
+
 /* A digest as hexadecimal digits: 2 n of them, and the end. */
 static void digest(const char *text, size_t size, char *out, size_t n) {
     uint8_t sum[SHA256_DIGEST_LENGTH];
@@ -132,14 +138,14 @@ static void call_name(const wf_group *g, const wf_group_step *s, char name[CALL_
 }
 
 /* Conversions that tensor/kernels/rows_cast.c has, and no other. */
-static void write_cast(FILE *f, wf_dtype from, wf_dtype to, const char *name) {
-    const char *value = from == WF_BF16                    ? "from_bf16(a)"
-                        : to == WF_BF16                    ? "to_bf16(a)"
-                        : from == WF_BOOL || to == WF_BOOL ? "a != 0"
-                        : from == WF_I64                   ? "(double)a"
-                                                           : "a";
-    fprintf(f, "WF_FN %s %s(%s a) { return (%s)(%s); }\n", types[to].memory, name,
-            types[from].memory, types[to].memory, value);
+static void write_cast(FILE *f, const wf_group_step *s, wf_dtype from, const char *name) {
+    const char *value = from == WF_BF16                          ? "from_bf16(a)"
+                        : s->dtype == WF_BF16                    ? "to_bf16(a)"
+                        : from == WF_BOOL || s->dtype == WF_BOOL ? "a != 0"
+                        : from == WF_I64                         ? "(double)a"
+                                                                 : "a";
+    fprintf(f, "WF_FN %s %s(%s a) { return (%s)(%s); }\n", type_of(s), name, types[from].memory,
+            types[s->dtype].memory, value);
 }
 
 /* Sums of integers wrap around; in unsigned arithmetic the order does not matter. */
@@ -159,7 +165,7 @@ static void write_add_n(FILE *f, int n, wf_dtype t, const char *name) {
 static void write_call(FILE *f, const wf_group *g, const wf_group_step *s, const char *name) {
     const wf_dtype first = dtype_of(g, s->in[0]);
     if (s->op == &wf_op_cast) {
-        write_cast(f, first, s->dtype, name);
+        write_cast(f, s, first, name);
         return;
     }
     if (s->op == &wf_op_add_n) {
@@ -167,7 +173,7 @@ static void write_call(FILE *f, const wf_group *g, const wf_group_step *s, const
         return;
     }
     const bool row = is_row(s->op), choice = s->op == &wf_op_select;
-    fprintf(f, "WF_FN %s %s(", types[s->dtype].memory, name);
+    fprintf(f, "WF_FN %s %s(", type_of(s), name);
     for (int i = 0; i < s->n_in; i++) {
         const wf_dtype t = dtype_of(g, s->in[i]);
         fprintf(f, "%s%s %c", i ? ", " : "",
@@ -176,7 +182,7 @@ static void write_call(FILE *f, const wf_group *g, const wf_group_step *s, const
                                : types[t].plain,
                 'a' + i);
     }
-    fprintf(f, ") { return (%s)(%s); }\n", types[s->dtype].memory, s->op->expr);
+    fprintf(f, ") { return (%s)(%s); }\n", type_of(s), s->op->expr);
 }
 
 bool wf_code_can(const wf_group *g) {
@@ -280,7 +286,7 @@ static void write_elements(FILE *f, const wf_group *g, bool column) {
         const wf_group_step *s = &g->step[i];
         char name[CALL_NAME];
         call_name(g, s, name);
-        fprintf(f, "            const %s v%d = %s(", types[s->dtype].memory, g->n_in + i, name);
+        fprintf(f, "            const %s v%d = %s(", type_of(s), g->n_in + i, name);
         for (int k = 0; k < s->n_in; k++) fprintf(f, "%sv%d", k ? ", " : "", s->in[k]);
         fputs(");\n", f);
     }

@@ -130,7 +130,7 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
     if (s) return s;
     wf_ports_bind(p);
     log_plan(&p->plan);
-    return WF_OK;
+    return wf_plan_code(&p->plan, o->off & WF_PASS_CODE ? WF_CODE_OFF : wf_code_mode_get());
 }
 
 static wf_status check_outputs(const wf_graph *g, const wf_tensor *output, int n) {

@@ -26,7 +26,8 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
     X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
-    X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */
+    X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */                     \
+    X(CODE, "code")         /* groups as machine code (WF_JIT); off: the tile interpreter */
 
 enum wf_pass {
 #define X(name, text) WF_PASS_INDEX_##name,

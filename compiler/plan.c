@@ -246,6 +246,7 @@ void wf_plan_free(wf_plan *p) {
     void *const own[] = {p->launch, p->array,  p->operand, p->storage, p->pieces,
                          p->output, p->input, p->kernel, p->sweep};
     for (uint32_t i = 0; i < p->n_kernel; i++) free(p->kernel[i].text);
+    wf_code_free(p->code);
     wf_fusion_free(&p->fusion);
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
     wf_arena_free(&p->mem);

@@ -11,6 +11,7 @@
 #ifndef WEFT_PLAN_H
 #define WEFT_PLAN_H
 
+#include "compiler/code.h"
 #include "compiler/fuse.h"
 #include "compiler/group.h"
 #include "tensor/arena.h"
@@ -61,7 +62,6 @@ typedef struct wf_kernel {
     wf_group group;
     uint64_t hash;
     char *text;           /* wf_group_text */
-    wf_group_fn *fn;      /* NULL: interpreted */
 } wf_kernel;
 
 /* One walk of a group over its space: outer axes times (rows, cols), which are the last two axes of
@@ -88,6 +88,7 @@ typedef struct wf_plan {
     wf_storage *storage;   /* (n_storage), storage[0] is none */
     int64_t *pieces;       /* (n_pieces) */
     wf_kernel *kernel;     /* (n_kernel) */
+    wf_code *code;         /* theirs, from wf_plan_code on; NULL: they are interpreted */
     wf_sweep *sweep;       /* (n_sweep) one for each launch of a group */
     wf_fusion fusion;
     uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep;
@@ -108,6 +109,9 @@ void wf_plan_free(wf_plan *p);
 /* Fixes addresses - `arena` of arena_bytes, `buffers` of buffer_bytes (inputs and outputs) - and
  * with them pieces and barriers. */
 wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers);
+
+/* Asks for generated code for the kernels; until it is there they are interpreted. */
+wf_status wf_plan_code(wf_plan *p, wf_code_mode mode);
 
 /* Checks that no two live storages overlap: WF_INTERNAL otherwise. Quadratic; for tests. */
 wf_status wf_plan_verify(const wf_plan *p);

@@ -256,6 +256,15 @@ static wf_status find_kernel(wf_plan *p, wf_group *g, uint32_t *kernel) {
     return WF_OK;
 }
 
+wf_status wf_plan_code(wf_plan *p, wf_code_mode mode) {
+    const wf_group **group = malloc((p->n_kernel + 1) * sizeof *group);
+    if (!group) return wf_fail(WF_MEMORY, "out of memory in the compiler");
+    for (uint32_t i = 0; i < p->n_kernel; i++) group[i] = &p->kernel[i].group;
+    const wf_status s = wf_code_request(&p->code, group, p->n_kernel, mode);
+    free(group);
+    return s;
+}
+
 /* --- the launch ------------------------------------------------------------------------------- */
 
 uint64_t wf_bytes_seen(const wf_array *a) {
@@ -364,8 +373,8 @@ wf_status wf_plan_sweep(wf_planner *q, uint32_t group) {
 /* --- running ---------------------------------------------------------------------------------- */
 
 /* Calls the group for `rows` rows from row `line` of all on, columns [col, col + cols). */
-static void call(const wf_kernel *k, const wf_array *a, int n, int64_t line, int64_t rows,
-                 int64_t col, int64_t cols, void *scratch) {
+static void call(const wf_plan *plan, uint32_t kernel, const wf_array *a, int n, int64_t line,
+                 int64_t rows, int64_t col, int64_t cols, void *scratch) {
     void *p[WINDOWS];
     const int r = a->shape.rank;
     int64_t idx[WF_MAX_RANK];
@@ -373,14 +382,12 @@ static void call(const wf_kernel *k, const wf_array *a, int n, int64_t line, int
     for (int axis = r - 2; axis >= 0; line /= a->shape.dim[axis--])
         idx[axis] = line % a->shape.dim[axis];
     for (int i = 0; i < n; i++) p[i] = wf_at(&a[i], wf_offset(&a[i], idx));
-    if (k->fn) k->fn(p, rows, cols);
-    else wf_group_run(&k->group, p, rows, cols, scratch);
+    wf_code_call(plan->code, kernel, &plan->kernel[kernel].group, p, rows, cols, scratch);
 }
 
 void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t last,
                   void *scratch) {
     const wf_sweep *s = &p->sweep[l->group - 1];
-    const wf_kernel *k = &p->kernel[s->kernel];
     const wf_array *a = p->array + l->array;
     const int n = l->call.n_in + l->n_out, r = a->shape.rank;
     const int64_t rows = a->shape.dim[r - 2], cols = a->shape.dim[r - 1];
@@ -389,7 +396,7 @@ void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t l
         for (int64_t i = first; i < last; i++) {
             const int64_t from = i % s->cuts * width;
             const int64_t wide = cols - from < width ? cols - from : width;
-            if (wide > 0) call(k, a, n, i / s->cuts, 1, from, wide, scratch);
+            if (wide > 0) call(p, s->kernel, a, n, i / s->cuts, 1, from, wide, scratch);
         }
         return;
     }
@@ -398,7 +405,7 @@ void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t l
     if (end > all) end = all;
     while (line < end) {
         const int64_t room = rows - line % rows, m = room < end - line ? room : end - line;
-        call(k, a, n, line, m, 0, cols, scratch);
+        call(p, s->kernel, a, n, line, m, 0, cols, scratch);
         line += m;
     }
 }

@@ -111,6 +111,35 @@ static int taken(const both *b, int k) {
     return -1;
 }
 
+/* `same` of the reproducer: magnitude, infinity and the least normal number as bits. */
+static const char same_text[] =
+    "static int same(unsigned long a, unsigned long b, unsigned long magnitude,\n"
+    "                unsigned long infinity, unsigned long least) {\n"
+    "    const unsigned long x = a & magnitude, y = b & magnitude;\n"
+    "    if (a == b || !magnitude) return a == b;\n"
+    "    if (x > infinity || y > infinity) return x > infinity && y > infinity;\n"
+    "    return x < least && y < least && (a ^ x) == (b ^ y);\n"
+    "}\n\n";
+
+static const char *format_of(wf_dtype t) {
+    return t == WF_F32    ? "0x7fffffff, 0x7f800000, 0x800000"
+           : t == WF_F64  ? "0x7fffffffffffffff, 0x7ff0000000000000, 0x10000000000000"
+           : t == WF_BF16 ? "0x7fff, 0x7f80, 0x80"
+           : t == WF_F16  ? "0x7fff, 0x7c00, 0x400"
+                          : "0, 0, 0";
+}
+
+/* Compares output k with want<k>. */
+static void write_check(FILE *f, const wf_group *g, int k, long n) {
+    const wf_dtype t = g->out[k].dtype;
+    fprintf(f, "    for (int i = 0; i < %ld; i++) {\n"
+               "        const unsigned long got = ((%s *)p[%d])[i], want = want%d[i];\n"
+               "        if (same(got, want, %s)) continue;\n"
+               "        printf(\"out%d[%%d]: %%#lx, interpreter %%#lx\\n\", i, got, want);\n"
+               "        wrong++;\n    }\n",
+            n, bits_type(t), g->n_in + k, k, format_of(t), k);
+}
+
 /* The kernel and n elements of row r from column c on. */
 static void write_reproducer(FILE *f, const both *b, const char *source, long r, long c, long n) {
     const wf_group *g = b->g;
@@ -132,22 +161,16 @@ static void write_reproducer(FILE *f, const both *b, const char *source, long r,
         for (long j = 0; j < n; j++) write_bits(f, g->out[k].dtype, result(b, k, r, c + j));
         fputs("};\n", f);
     }
-    fputs("\nint main(void) {\n    int wrong = 0;\n#ifdef __SSE2__\n"
+    fputc('\n', f);
+    fputs(same_text, f);
+    fputs("int main(void) {\n    int wrong = 0;\n#ifdef __SSE2__\n"
           "    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);\n#endif\n"
           "    void *p[] = {", f);
     for (int i = 0; i < g->n_in; i++) fprintf(f, "in%d, ", i);
     for (int k = 0; k < g->n_out; k++)
         fprintf(f, taken(b, k) < 0 ? "out%d, " : "in%d, ", taken(b, k) < 0 ? k : taken(b, k));
     fprintf(f, "};\n    %s(p, 1, %ld);\n", name, n);
-    for (int k = 0; k < g->n_out; k++)
-        fprintf(f, "    for (int i = 0; i < %ld; i++)\n"
-                   "        if (((%s *)p[%d])[i] != want%d[i])\n"
-                   "            printf(\"out%d[%%d]: %%#lx, interpreter %%#lx\\n\", i,\n"
-                   "                   (unsigned long)((%s *)p[%d])[i],\n"
-                   "                   (unsigned long)want%d[i]),\n"
-                   "                wrong++;\n",
-                n, bits_type(g->out[k].dtype), g->n_in + k, k, k, bits_type(g->out[k].dtype),
-                g->n_in + k, k);
+    for (int k = 0; k < g->n_out; k++) write_check(f, g, k, n);
     fputs("    return wrong ? 1 : 0;\n}\n", f);
 }
 

@@ -10,9 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "autograd/autograd.h"
 #include "compiler/cc.h"
 #include "compiler/code.h"
 #include "compiler/code_text.h"
+#include "compiler/program.h"
 #include "tensor/denormals.h"
 #include "tensor/elementwise.h"
 #include "tensor/kernels/rows.h"
@@ -466,4 +468,62 @@ Test(compiler_code, a_wrong_kernel_is_found) {
     memory_free(&want);
     free(scratch);
     wf_code_free(code);
+}
+
+/* --- programs --------------------------------------------------------------------------------- */
+
+enum { STEPS = 4, SIDE = 37 };
+typedef struct trained {
+    float w[SIDE * SIDE], b[SIDE], loss[STEPS];
+} trained;
+
+/* A few steps of gradient descent; the state that they leave. */
+static void train(trained *t, const char *jit, bool wait) {
+    for (int i = 0; i < SIDE * SIDE; i++) t->w[i] = (float)(i * 37 % 101 - 50) / 200;
+    for (int i = 0; i < SIDE; i++) t->b[i] = (float)(i % 7 - 3) / 10;
+    wf_graph *g = wf_graph_new();
+    const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(11, SIDE));
+    const wf_tensor w = wf_leaf(g, "w", WF_F32, WF_SHAPE(SIDE, SIDE), t->w);
+    const wf_tensor b = wf_leaf(g, "b", WF_F32, WF_SHAPE(SIDE), t->b);
+    wf_tensor h = x;
+    for (int k = 0; k < 3; k++) {
+        const wf_tensor z = wf_add(wf_matmul(h, w), b);
+        h = wf_add(wf_mul(wf_sigmoid(z), wf_tanh(z)), wf_mul_scalar(wf_relu(h), 0.5));
+    }
+    const wf_tensor loss = wf_mean(wf_square(wf_sub(h, wf_gelu(x))), (wf_reduce_opt){0});
+    const wf_tensor of[] = {w, b};
+    wf_tensor grad[2];
+    wf_grad(loss, of, 2, grad);
+    for (int i = 0; i < 2; i++) wf_assign(of[i], wf_sub(of[i], wf_mul_scalar(grad[i], 0.3)));
+    setenv("WF_JIT", jit, 1);
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, &loss, 1, (wf_compile_opt){0}), WF_OK, "%s", wf_error());
+    float *data = wf_data(p, x);
+    for (int i = 0; i < 11 * SIDE; i++) data[i] = (float)(i * 29 % 83 - 41) / 30;
+    for (int k = 0; k < STEPS; k++) {
+        cr_assert_eq(wf_run(p), WF_OK);
+        cr_assert_eq(wf_read(p, loss, &t->loss[k], sizeof(float)), WF_OK);
+        if (wait && k == 1) wf_code_wait(p->plan.code); /* the kernels come in the middle */
+    }
+    for (uint32_t i = 0; i < p->plan.n_kernel && strcmp(jit, "off") != 0; i++)
+        if (strcmp(jit, "sync") == 0 || wait) cr_assert(wf_code_kernel(p->plan.code, i));
+    wf_program_free(p);
+    wf_graph_free(g);
+}
+
+Test(compiler_code, programs_give_the_same_bits_in_every_mode) {
+    if (!have_compiler()) return;
+    static trained off, background, sync, plain;
+    setenv("WF_VERIFY", "all", 1);
+    wf_set_log(keep_line, NULL);
+    train(&off, "off", false);
+    train(&background, "background", true);
+    train(&sync, "sync", false);
+    train(&plain, "background", false); /* kernels are there already */
+    wf_set_log(NULL, NULL);
+    cr_assert_eq(n_lines, 0, "%s", first_line);
+    cr_assert(off.loss[STEPS - 1] < off.loss[0]);
+    cr_assert_eq(memcmp(&off, &background, sizeof off), 0);
+    cr_assert_eq(memcmp(&off, &sync, sizeof off), 0);
+    cr_assert_eq(memcmp(&off, &plain, sizeof off), 0);
 }
