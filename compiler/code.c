@@ -53,7 +53,8 @@ typedef struct job {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static kernel *kernels;
+enum { BUCKETS = 1024, LOADS_MOST = 4096 };
+static kernel *kernels[BUCKETS]; /* by name */
 static job *running; /* jobs with threads, until they are joined */
 static atomic_bool stop;
 
@@ -97,8 +98,7 @@ static size_t write_flags(const char *flags[FLAGS + 1]) {
 static bool debug(void) { return wf_debug_wants("code"); }
 
 static void log_source(const char *source) {
-    const char *at = strstr(source, "\n/* "); /* after tensor/scalar.h */
-    for (at = at ? at : source; at && *at;) {
+    for (const char *at = strstr(source, WF_CODE_MARK); at && *at;) {
         const int n = (int)strcspn(at, "\n");
         wf_log_line("%.*s", n, at);
         at += n + (at[n] == '\n');
@@ -151,8 +151,14 @@ static wf_status compile(const wf_cache *cache, const wf_cc *cc, const char *con
     return s;
 }
 
-/* The source as loaded code, from the cache where it is there. */
+/* The source as loaded code, from the cache where it is there. The number of loads is limited: each
+ * is a few mappings, of which a process may have some 65,000. */
 static void *make(const char *source, bool *cached) {
+    static atomic_uint loads;
+    if (atomic_fetch_add(&loads, 1) >= LOADS_MOST) {
+        wf_fail(WF_UNSUPPORTED, "this process has compiled %d times", LOADS_MOST);
+        return NULL;
+    }
     const char *flags[FLAGS + 1];
     char key[WF_CACHE_KEY];
     wf_cc cc;
@@ -267,8 +273,9 @@ __attribute__((destructor)) static void at_exit(void) {
 static void before_fork(void) { pthread_mutex_lock(&lock); }
 static void after_fork(void) { pthread_mutex_unlock(&lock); }
 static void in_child(void) {
-    for (kernel *k = kernels; k; k = k->next)
-        if (k->state == WANTED) k->state = LOST;
+    for (int i = 0; i < BUCKETS; i++)
+        for (kernel *k = kernels[i]; k; k = k->next)
+            if (k->state == WANTED) k->state = LOST;
     running = NULL;
     pthread_mutex_unlock(&lock);
     pthread_cond_init(&changed, NULL);
@@ -279,14 +286,15 @@ static void watch_forks(void) { pthread_atfork(before_fork, after_fork, in_child
 
 /* The kernel of that name, made if it is missing; *mine: this request has to make it. */
 static kernel *find(const char *name, bool *mine) {
-    kernel *k = kernels;
+    kernel **bucket = &kernels[strtoul(name + strlen(name) - 3, NULL, 16) % BUCKETS];
+    kernel *k = *bucket;
     while (k && strcmp(k->name, name) != 0) k = k->next;
     *mine = !k || k->state == LOST;
     if (!k) {
         if (!(k = calloc(1, sizeof *k))) return NULL;
         strcpy(k->name, name);
-        k->next = kernels;
-        kernels = k;
+        k->next = *bucket;
+        *bucket = k;
     }
     if (*mine) k->state = WANTED;
     return k;

@@ -366,7 +366,7 @@ char *wf_code_text(const wf_group *const *groups, size_t n) {
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     if (!f) return NULL;
-    fprintf(f, "%s%s\n%s\n", libm, wf_scalar_text, conversions);
+    fprintf(f, "%s%s\n%s\n" WF_CODE_MARK, libm, wf_scalar_text, conversions);
     bool ok = write_calls(f, groups, n);
     for (size_t i = 0; i < n && ok; i++) {
         ok = wf_code_name(groups[i], name);

@@ -10,6 +10,9 @@
 /* tensor/scalar.h, put into the library when it is built. */
 extern const char wf_scalar_text[];
 
+/* What stands between tensor/scalar.h and the functions of the groups. */
+#define WF_CODE_MARK "/* --- operations and groups --- */\n"
+
 enum { WF_CODE_NAME = 40 }; /* "wf_group_", 24 hexadecimal digits, and the end */
 
 /* False if some step has no C text: an operation without expr, a cast from or to f16. */

@@ -146,8 +146,9 @@ static void write_reproducer(FILE *f, const both *b, const char *source, long r,
     char name[WF_CODE_NAME] = "";
     wf_code_name(g, name);
     fprintf(f, "/* Generated code and the interpreter differ. Build as the library does:\n"
-               " *   cc -O2 -ftree-vectorize -fopenmp-simd -ffp-contract=off -fno-math-errno \\\n"
-               " *      -fno-trapping-math -fno-strict-aliasing [-mavx2 -mfma ...] THIS.c -lm */\n"
+               " *   cc -O1 -ftree-vectorize -fopenmp-simd -ffp-contract=off -fno-math-errno \\\n"
+               " *      -fno-trapping-math -fno-strict-aliasing -fno-builtin [-mavx2 -mfma] \\\n"
+               " *      THIS.c -lm */\n"
                "#include <stdio.h>\n%s\n", source);
     for (int i = 0; i < g->n_in; i++) {
         fprintf(f, "static %s in%d[] = {", bits_type(g->in[i].dtype), i);
