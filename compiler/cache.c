@@ -169,7 +169,7 @@ static void write_header(char text[HEADER + 1], const char *key, const void *cod
 }
 
 bool wf_cache_read(const wf_cache *c, const char *key, wf_bytes *out) {
-    char name[2 * WF_CACHE_KEY], header[HEADER + 1];
+    char name[2 * WF_CACHE_KEY], header[HEADER + 1] = "";
     *out = (wf_bytes){0};
     if (c->dir < 0) return false;
     entry_name(name, key);
@@ -273,7 +273,7 @@ static bool write_all(int fd, const void *data, size_t size) {
 
 wf_status wf_cache_write(const wf_cache *c, const char *key, const wf_bytes *code, int64_t limit) {
     static atomic_uint serial;
-    char name[2 * WF_CACHE_KEY], aside[64], header[HEADER + 1];
+    char name[2 * WF_CACHE_KEY], aside[64], header[HEADER + 1] = "";
     if (c->dir < 0) return WF_OK;
     trim(c, limit - (int64_t)code->size - HEADER);
     struct timespec t;

@@ -33,8 +33,8 @@ typedef struct wf_bytes {
 wf_cache wf_cache_open(void);
 void wf_cache_close(wf_cache *c);
 
-/* The identity of compiled code: source, compiler, flags (NULL-terminated), instruction set,
- * library and ABI. */
+/* The identity of compiled code, 64 hexadecimal digits: of source, compiler, flags
+ * (NULL-terminated), instruction set, library and ABI. */
 void wf_cache_key(char key[WF_CACHE_KEY], const wf_cc *cc, const char *const *flags,
                   const char *isa, const char *source);
 

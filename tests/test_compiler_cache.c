@@ -183,6 +183,12 @@ static void write_file(const char *path, const char *data, size_t size) {
     fclose(f);
 }
 
+static const char *key_of(int digit) {
+    static char key[WF_CACHE_KEY];
+    memset(key, digit, WF_CACHE_KEY - 1);
+    return key;
+}
+
 Test(compiler_cache, cold_and_warm) {
     if (!have_compiler()) return;
     const outcome cold = attempt(0), warm = attempt(0);
@@ -369,7 +375,7 @@ Test(compiler_cache, no_room) {
     const wf_bytes code = {data, sizeof data};
     wf_cache c = wf_cache_open();
     cr_assert(c.dir >= 0);
-    cr_assert_eq(wf_cache_write(&c, "0123", &code, WF_CACHE_LIMIT), WF_OUTPUT);
+    cr_assert_eq(wf_cache_write(&c, key_of('1'), &code, WF_CACHE_LIMIT), WF_OUTPUT);
     cr_assert_eq(count("", "", NULL), 0, "a part of an entry stays");
     wf_cache_close(&c);
     const outcome o = attempt(0); /* the compiler has no room either */
@@ -436,13 +442,32 @@ Test(compiler_cache, no_compiler) {
     expect_interpreted("a compiler that crashes", "died of signal");
 }
 
+/* True once the process that wrote its number into home/pid is no more, or only waits for its
+ * parent. */
+static bool is_gone(void) {
+    char path[128], text[256] = "";
+    int pid = 0;
+    snprintf(path, sizeof path, "%s/pid", home);
+    FILE *f = fopen(path, "r");
+    cr_assert(f && fscanf(f, "%d", &pid) == 1);
+    fclose(f);
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (!(f = fopen(path, "r"))) return true;
+    const bool read = fgets(text, sizeof text, f) != NULL;
+    fclose(f);
+    return !read || strstr(text, ") Z ");
+}
+
 Test(compiler_cache, slow_compiler) {
-    char fake[128];
-    fake_compiler("sleep 30 & sleep 30", fake);
+    char fake[128], body[256];
+    snprintf(body, sizeof body, "sleep 30 & echo $! > %s/pid; sleep 30", home);
+    fake_compiler(body, fake);
     setenv("WF_CC_LIMIT", "0.3", 1);
     double at = seconds();
     expect_interpreted("a slow compiler", "took longer than 0.3 s");
     cr_assert(seconds() - at < 5, "%.1f s", seconds() - at);
+    for (int i = 0; i < 100 && !is_gone(); i++) usleep(10000);
+    cr_assert(is_gone(), "a child of the compiler lives on");
 
     /* In the background nothing waits for it: not the request, not the first step, not the end. */
     setenv("WF_CC_LIMIT", "30", 1);
@@ -481,13 +506,14 @@ Test(compiler_cache, bounded) {
     wf_bytes got;
     cr_assert(c.dir >= 0);
     for (int i = 0; i < 6; i++) {
-        const char key[] = {(char)('a' + i), 0};
-        cr_assert_eq(wf_cache_write(&c, key, &code, 3600), WF_OK);
+        cr_assert_eq(wf_cache_write(&c, key_of('a' + i), &code, 3600), WF_OK);
         usleep(20000); /* clocks of file systems tick */
-        if (i >= 1) cr_assert(wf_cache_read(&c, "a", &got), "%d: %s", i, wf_error());
-        if (i >= 1) free(got.data);
+        cr_assert(wf_cache_read(&c, key_of('a'), &got), "%d: %s", i, wf_error());
+        cr_assert(got.size == sizeof data && memcmp(got.data, data, sizeof data) == 0);
+        free(got.data);
+        usleep(20000);
     }
     cr_assert_eq(count("", ".code", NULL), 3);
-    cr_assert(!wf_cache_read(&c, "b", &got) && !wf_cache_read(&c, "d", &got));
+    cr_assert(!wf_cache_read(&c, key_of('b'), &got) && !wf_cache_read(&c, key_of('d'), &got));
     wf_cache_close(&c);
 }

@@ -381,6 +381,27 @@ Test(compiler_code, modes) {
     wf_code_free(again);
 }
 
+/* Several loads in one process, each with its own code. */
+Test(compiler_code, kernels_of_many_requests) {
+    if (!have_compiler()) return;
+    enum { REQUESTS = 5 };
+    wf_code *code[REQUESTS];
+    static wf_group g[REQUESTS];
+    for (int i = 0; i < REQUESTS; i++) {
+        const wf_group *list[] = {&g[i]};
+        gate_group(&g[i], COLS);
+        g[i].step[0].op = i % 2 ? &wf_op_mul : &wf_op_sub;
+        g[i].step[2].op = i / 2 ? &wf_op_add : &wf_op_maximum;
+        g[i].step[3].op = i == 4 ? &wf_op_less : &wf_op_equal;
+        cr_assert_eq(wf_code_request(&code[i], list, 1, WF_CODE_SYNC), WF_OK);
+    }
+    for (int i = 0; i < REQUESTS; i++) {
+        cr_assert(wf_code_kernel(code[i], 0), "%d: %s", i, wf_error());
+        check_group(&g[i], wf_code_kernel(code[i], 0), NULL, COLS);
+        wf_code_free(code[i]);
+    }
+}
+
 Test(compiler_code, environment) {
     unsetenv("WF_JIT");
     cr_assert_eq(wf_code_mode_get(), WF_CODE_BACKGROUND);
