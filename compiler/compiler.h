@@ -84,7 +84,8 @@ typedef struct wf_program_info {
     uint32_t launches;        /* kernel calls a run */
     uint32_t copies;          /* of them: pure copies (views and placements that had to move) */
     uint32_t reference;       /* of them: reference evaluators (no tuned kernel) */
-    uint32_t groups;          /* of them: groups of elementwise operations */
+    uint32_t group_launches;  /* of them: groups of elementwise operations */
+    uint32_t groups;          /* groups; independent ones of one kernel share a launch */
     uint32_t kernels;         /* distinct groups */
     uint32_t fused;           /* operations in groups */
     double moved_bytes;       /* read and written by groups and elementwise operations, a run */

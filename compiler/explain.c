@@ -9,20 +9,21 @@ static const wf_node *node_of(const wf_plan *p, uint32_t id) {
     return wf_graph_node(p->graph, id);
 }
 
-static void print_group(const wf_plan *p, uint32_t launch, FILE *f) {
+static void print_group(const wf_plan *p, uint32_t launch, uint32_t row, FILE *f) {
     const wf_launch *l = &p->launch[launch];
-    const wf_sweep *s = &p->sweep[l->group - 1];
+    const wf_sweep *s = &p->sweep[l->group - 1 + row];
     const wf_fused *g = &p->fusion.list[s->fused];
     const wf_kernel *k = &p->kernel[s->kernel];
-    const wf_array *a = &p->array[l->array];
+    const wf_array *a = &p->array[s->array];
     char shape[200];
     fprintf(f,
             "launch %u: group %u, kernel %u, %u operations over %s in %lld pieces, %u operands, "
             "%u outputs, %llu bytes (one by one %llu)   # %s\n",
-            launch, l->group, s->kernel, g->n, wf_shape_text(&a->shape, shape, sizeof shape),
+            launch, l->group + row, s->kernel, g->n, wf_shape_text(&a->shape, shape, sizeof shape),
             (long long)s->pieces, k->group.n_in, k->group.n_out, (unsigned long long)s->bytes,
             (unsigned long long)s->alone,
-            wf_graph_scope_text(p->graph, node_of(p, l->node)->scope));
+            wf_graph_scope_text(p->graph,
+                                node_of(p, p->fusion.member[g->first + g->n - 1])->scope));
     for (uint32_t i = 0; i < g->n; i++) {
         const uint32_t id = p->fusion.member[g->first + i];
         fprintf(f, "  %%%u %s%s\n", id, node_of(p, id)->op->name,
@@ -81,12 +82,15 @@ wf_status wf_program_explain(const wf_program *p, FILE *f) {
     if (!first) return wf_fail(WF_MEMORY, "out of memory in the compiler");
     find_first(plan, &p->stage, first);
     for (uint32_t i = 0; i < plan->n_launch; i++)
-        if (plan->launch[i].group) print_group(plan, i, f);
+        for (uint32_t row = 0; plan->launch[i].group && row < plan->launch[i].rows; row++)
+            print_group(plan, i, row, f);
     print_apart(plan, first, f, count);
     for (int why = 0; why < WF_N_APART; why++)
         if (count[why]) fprintf(f, "%u neighbours: %s\n", count[why], wf_apart_text(why));
-    fprintf(f, "%u operations in %u groups of %u kinds; %.0f bytes, one by one %.0f\n", info.fused,
-            info.groups, info.kernels, info.moved_bytes, info.alone_bytes);
+    fprintf(f,
+            "%u operations in %u groups of %u kinds, %u launches; %.0f bytes, one by one %.0f\n",
+            info.fused, info.groups, info.kernels, info.group_launches, info.moved_bytes,
+            info.alone_bytes);
     free(first);
     return ferror(f) ? wf_fail(WF_OUTPUT, "the explanation cannot be written") : WF_OK;
 }

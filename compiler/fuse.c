@@ -11,8 +11,8 @@
  * earliest of them is known: the node joins its group if it has the same elements in the same
  * order. Legal by construction, as nobody else reads the node sooner. Else it begins a group.
  *
- * Then groups that share an operand, or of which one reads the other, are merged: the earlier one is
- * delayed until the later one if nobody needs its values before. Nodes are delayed, never hurried,
+ * Then groups that share an operand, or of which one reads the other, are merged: the earlier one
+ * is delayed until the later one if nobody needs its values before. Nodes are delayed, never hurried,
  * so their operands are always there; a group never has to be taken apart. */
 #include "compiler/fuse.h"
 

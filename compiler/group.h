@@ -59,8 +59,8 @@ wf_row_fn *wf_group_row(const wf_op *op, const wf_dtype *in, wf_dtype out);
  * it: wf_group_run does so in a copy. */
 void wf_group_prepare(wf_group *g);
 
-/* The one signature of interpreter and generated code: p[0 .. n_in) operands, then outputs. An output
- * may coincide exactly with an operand (in place). */
+/* The one signature of interpreter and generated code: p[0 .. n_in) operands, then outputs. An
+ * output may coincide exactly with an operand (in place). */
 typedef void wf_group_fn(void *const p[], long rows, long cols);
 
 /* Canonical text of the group, the identity of its kernel; returns its length (cut at size). */

@@ -51,7 +51,7 @@ static wf_status append(wf_planner *q, const wf_call *call, const wf_fast *fast,
         return wf_fail(WF_MEMORY, "out of memory in the compiler");
     const uint32_t id = p->n_launch++;
     p->launch[id] = (wf_launch){.call = *call, .fast = fast, .node = node, .array = at,
-                                .n_out = 1, .pieces = p->n_pieces, .phases = phases};
+                                .n_out = 1, .rows = 1, .pieces = p->n_pieces, .phases = phases};
     for (uint32_t i = 0; i < n; i++) {
         const wf_array *a = i + 1 < n ? &call->in[i] : &call->out;
         p->operand[at + i] = (wf_operand){storage[i], (intptr_t)a->data};

@@ -199,6 +199,7 @@ static wf_status plan_all(wf_planner *q) {
         s = group ? plan_group(q, group) : plan_one(q, id);
     }
     if (!s) s = plan_assigns(q);
+    if (!s) s = wf_plan_tables(q->plan);
     return s ? s : wf_plan_offsets(q->plan, !(q->off & WF_PASS_INPLACE));
 }
 
@@ -231,8 +232,8 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
     p->output = calloc(n_output ? n_output : 1, sizeof *p->output);
     const unsigned needed = WF_PASS_FUSE | WF_PASS_FAST;
     wf_status status = wf_fuse(&p->fusion, s, !(off & WF_PASS_INPLACE), !(off & needed));
-    if (!status && (!q.live || !q.owner || !q.last || !q.home || !q.value || !q.dense || !q.out_of ||
-        !q.direct || !q.scratch || !p->output))
+    if (!status && (!q.live || !q.owner || !q.last || !q.home || !q.value || !q.dense ||
+                    !q.out_of || !q.direct || !q.scratch || !p->output))
         status = wf_fail(WF_MEMORY, "out of memory in the compiler");
     if (!status) status = plan_all(&q);
     void *const own[] = {q.live,  q.owner,  q.last,   q.home,   q.value,
@@ -253,6 +254,12 @@ void wf_plan_free(wf_plan *p) {
     memset(p, 0, sizeof *p);
 }
 
+static int64_t sweep_pieces(const wf_plan *p, const wf_launch *l) {
+    int64_t n = 0;
+    for (uint32_t row = 0; row < l->rows; row++) n += p->sweep[l->group - 1 + row].pieces;
+    return n;
+}
+
 wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
     for (uint32_t i = 1; i < p->n_storage; i++) {
         wf_storage *s = &p->storage[i];
@@ -267,7 +274,7 @@ wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
         l->call.out = p->array[l->array + (uint32_t)l->call.n_in];
         l->single = true;
         for (int phase = 0; phase < l->phases; phase++) {
-            const int64_t n = l->group  ? p->sweep[l->group - 1].pieces
+            const int64_t n = l->group  ? sweep_pieces(p, l)
                               : l->fast ? l->fast->pieces(&l->call, phase)
                                         : 1;
             if (n < 0) return wf_fail(WF_INTERNAL, "%s: a negative number of pieces",

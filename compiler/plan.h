@@ -45,7 +45,8 @@ typedef struct wf_launch {
     uint32_t shared;      /* storage of the kernel's shared area, 0 if none */
     uint32_t pieces;      /* in plan->pieces: one number a phase */
     int phases;
-    uint32_t group;       /* 1 + its index in plan->sweep; 0: a call of one operation */
+    uint32_t group;       /* 1 + the first in plan->sweep; 0: a call of one operation */
+    uint32_t rows;        /* sweeps of a group, each with arrays of its own; else 1 */
     uint16_t n_out;       /* results: 1, or those of the group */
     bool copy;            /* moves elements only */
     bool single;          /* all phases have at most one piece: worker 0 runs it */
@@ -64,10 +65,11 @@ typedef struct wf_kernel {
     char *text;           /* wf_group_text */
 } wf_kernel;
 
-/* One walk of a group over its space: outer axes times (rows, cols), which are the last two axes of
+/* One walk of a group over its space, a row of a launch's table: outer axes times (rows, cols), which are the last two axes of
  * the launch's arrays. A piece is `lines` rows; if a row is long, one of `cuts` parts of a row. */
 typedef struct wf_sweep {
     uint32_t kernel;      /* in plan->kernel */
+    uint32_t array;       /* as that of a launch */
     uint32_t fused;       /* in the fusion's list */
     int64_t lines, cuts, pieces;
     uint64_t bytes;       /* read and written */
@@ -89,7 +91,7 @@ typedef struct wf_plan {
     int64_t *pieces;       /* (n_pieces) */
     wf_kernel *kernel;     /* (n_kernel) */
     wf_code *code;         /* theirs, from wf_plan_code on; NULL: they are interpreted */
-    wf_sweep *sweep;       /* (n_sweep) one for each launch of a group */
+    wf_sweep *sweep;       /* (n_sweep) one for each group */
     wf_fusion fusion;
     uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep;
     uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap;
@@ -167,6 +169,9 @@ void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t l
                   void *scratch);
 /* Bytes of the elements of `a` that differ in address. */
 uint64_t wf_bytes_seen(const wf_array *a);
+
+/* table.c: independent launches of one kernel become rows of one. */
+wf_status wf_plan_tables(wf_plan *p);
 
 /* True if the operand `in` dies in the launch at `when` and fills a storage of its own, dense, that
  * a result of type `out` may overwrite if nothing else reads it in another way. */

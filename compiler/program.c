@@ -39,12 +39,14 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
 static void count_elementwise(const wf_plan *plan, wf_program_info *info) {
     for (uint32_t i = 0; i < plan->n_launch; i++) {
         const wf_launch *l = &plan->launch[i];
-        if (l->group) {
-            const wf_sweep *s = &plan->sweep[l->group - 1];
+        info->group_launches += l->group != 0;
+        for (uint32_t row = 0; l->group && row < l->rows; row++) {
+            const wf_sweep *s = &plan->sweep[l->group - 1 + row];
             info->moved_bytes += (double)s->bytes;
             info->alone_bytes += (double)s->alone;
             info->fused += plan->fusion.list[s->fused].n;
-        } else if (l->call.op->kind == WF_KIND_ELEMENTWISE) {
+        }
+        if (!l->group && l->call.op->kind == WF_KIND_ELEMENTWISE) {
             double bytes = 0;
             for (int k = 0; k <= l->call.n_in; k++)
                 bytes += (double)wf_bytes_seen(&plan->array[l->array + (uint32_t)k]);

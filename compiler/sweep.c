@@ -323,7 +323,7 @@ static wf_status append(weaver *v, uint32_t kernel) {
         return wf_fail(WF_MEMORY, "out of memory in the compiler");
     const uint32_t id = p->n_launch++, last = v->member[v->n - 1];
     wf_sweep *s = &p->sweep[p->n_sweep++];
-    *s = (wf_sweep){.kernel = kernel, .fused = v->id, .alone = bytes_alone(v)};
+    *s = (wf_sweep){.kernel = kernel, .array = at, .fused = v->id, .alone = bytes_alone(v)};
     cut_pieces(s, &v->group, &v->space);
     for (uint32_t i = 0; i < n; i++) {
         const window *w = &v->w[i];
@@ -336,7 +336,7 @@ static wf_status append(weaver *v, uint32_t kernel) {
     }
     p->launch[id] = (wf_launch){.call = {.op = node_of(v, last)->op, .n_in = (int)v->n_in},
                                 .node = last, .array = at, .pieces = p->n_pieces, .phases = 1,
-                                .group = p->n_sweep, .n_out = (uint16_t)v->n_out};
+                                .group = p->n_sweep, .rows = 1, .n_out = (uint16_t)v->n_out};
     p->n_array += n;
     p->n_pieces++;
     return WF_OK;
@@ -385,11 +385,11 @@ static void call(const wf_plan *plan, uint32_t kernel, const wf_array *a, int n,
     wf_code_call(plan->code, kernel, &plan->kernel[kernel].group, p, rows, cols, scratch);
 }
 
-void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t last,
+/* Pieces [first, last) of one sweep with n operands and outputs. */
+static void sweep(const wf_plan *p, const wf_sweep *s, int n, int64_t first, int64_t last,
                   void *scratch) {
-    const wf_sweep *s = &p->sweep[l->group - 1];
-    const wf_array *a = p->array + l->array;
-    const int n = l->call.n_in + l->n_out, r = a->shape.rank;
+    const wf_array *a = p->array + s->array;
+    const int r = a->shape.rank;
     const int64_t rows = a->shape.dim[r - 2], cols = a->shape.dim[r - 1];
     if (s->cuts > 1) {
         const int64_t width = ((cols + s->cuts - 1) / s->cuts + 63) / 64 * 64;
@@ -407,5 +407,16 @@ void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t l
         const int64_t room = rows - line % rows, m = room < end - line ? room : end - line;
         call(p, s->kernel, a, n, line, m, 0, cols, scratch);
         line += m;
+    }
+}
+
+void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t last,
+                  void *scratch) {
+    const wf_sweep *s = &p->sweep[l->group - 1];
+    int64_t before = 0;
+    for (uint32_t row = 0; row < l->rows && before < last; before += s[row++].pieces) {
+        const int64_t from = first > before ? first - before : 0, to = last - before;
+        const int64_t end = to < s[row].pieces ? to : s[row].pieces;
+        if (from < end) sweep(p, &s[row], l->call.n_in + l->n_out, from, end, scratch);
     }
 }
