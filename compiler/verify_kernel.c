@@ -38,6 +38,7 @@ typedef struct both {
     wf_group aside; /* the group with dense outputs */
     void *at[WF_GROUP_OPERANDS + WF_GROUP_OUTPUTS]; /* operands; interpreted results (owned) */
     char *former[WF_GROUP_OPERANDS]; /* (rows, cols) an operand that is overwritten (owned) */
+    void *scratch; /* of the group aside (owned) */
 } both;
 
 static char *element(const wf_group_place *p, void *base, long r, long c) {
@@ -193,6 +194,7 @@ static bool save_reproducer(const both *b, long r, long c, char *path, size_t si
 static void both_free(both *b) {
     for (int k = 0; k < b->g->n_out; k++) free(b->at[b->g->n_in + k]);
     for (int i = 0; i < b->g->n_in; i++) free(b->former[i]);
+    free(b->scratch);
 }
 
 static bool both_prepare(both *b) {
@@ -217,7 +219,9 @@ static bool both_prepare(both *b) {
                 memcpy(b->former[i] + ((size_t)r * (size_t)b->cols + (size_t)c) * bytes,
                        element(&g->in[i], b->p[i], r, c), bytes);
     }
-    return ok;
+    wf_group_prepare(&b->aside);
+    b->scratch = aligned_alloc(64, (wf_group_scratch(&b->aside) + 127) / 64 * 64);
+    return ok && b->scratch;
 }
 
 static void report(const both *b, const wf_code *c, size_t i, int k, long row, long col) {
@@ -245,7 +249,7 @@ static void run_both(const wf_code *code, size_t i, wf_group_fn *fn, both *b, vo
     if (!both_prepare(b)) {
         wf_group_run(b->g, b->p, b->rows, b->cols, scratch);
     } else {
-        wf_group_run(&b->aside, b->at, b->rows, b->cols, scratch);
+        wf_group_run(&b->aside, b->at, b->rows, b->cols, b->scratch);
         fn(b->p, b->rows, b->cols);
         if (differs(b, &k, &r, &c)) {
             report(b, code, i, k, r, c);
