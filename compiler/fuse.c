@@ -12,8 +12,8 @@
  * order. Legal by construction, as nobody else reads the node sooner. Else it begins a group.
  *
  * Then groups that share an operand, or of which one reads the other, are merged: the earlier one
- * is delayed until the later one if nobody needs its values before. Nodes are delayed, never hurried,
- * so their operands are always there; a group never has to be taken apart. */
+ * is delayed until the later one if nobody needs its values before. Nodes are delayed, never
+ * hurried, so their operands are always there; a group never has to be taken apart. */
 #include "compiler/fuse.h"
 
 #include <stdlib.h>

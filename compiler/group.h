@@ -47,6 +47,7 @@ typedef struct wf_group {
     uint32_t tile, slot_bytes;            /* elements of a tile; bytes of a slot */
     wf_row_fn *row[WF_GROUP_STEPS];
     uint16_t slot[WF_GROUP_STEPS];        /* where a step's tile lies */
+    uint16_t gathered;                    /* the slot of operand 0 if rows are short; then of 1 */
     uint16_t last_step[WF_GROUP_OPERANDS + WF_GROUP_STEPS]; /* the last that reads a value */
     uint16_t output[WF_GROUP_STEPS];      /* 1 + the output that a step's value is, or 0 */
 } wf_group;

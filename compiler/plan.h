@@ -65,8 +65,9 @@ typedef struct wf_kernel {
     char *text;           /* wf_group_text */
 } wf_kernel;
 
-/* One walk of a group over its space, a row of a launch's table: outer axes times (rows, cols), which are the last two axes of
- * the launch's arrays. A piece is `lines` rows; if a row is long, one of `cuts` parts of a row. */
+/* One walk of a group over its space, a row of a launch's table: outer axes times (rows, cols),
+ * which are the last two axes of its arrays. A piece is `lines` rows; if a row is long, one of
+ * `cuts` parts of a row. */
 typedef struct wf_sweep {
     uint32_t kernel;      /* in plan->kernel */
     uint32_t array;       /* as that of a launch */
