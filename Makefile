@@ -24,7 +24,7 @@ FP   = -ffp-contract=off -fno-math-errno -fno-trapping-math
 
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(WERROR) $(FP) -fopenmp -fPIC -fvisibility=hidden \
         -I. -MMD -MP $(CFLAGS)
-LIBS  = -lffi -ljansson -lz -lm -lpthread
+LIBS  = -lffi -ljansson -lmd -lz -lm -ldl -lpthread
 
 # Folders in the order of the layers.
 TENSOR   = $(sort $(wildcard tensor/*.c))
@@ -41,7 +41,7 @@ BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
 MODEL_SRC = $(SHARED) $(CONVLSTM)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
-LIB_OBJ   = $(call obj,$(LIB_SRC))
+LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
 MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
 TEST_OBJ  = $(call obj,$(TESTS))
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
@@ -74,6 +74,15 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(FLAGS) $(ISA) -c $< -o $@
+
+# tensor/scalar.h as a string, for generated code.
+$(B)/compiler/scalar_text.c: tensor/scalar.h
+	@mkdir -p $(@D)
+	$(say) TEXT $<
+	$(Q){ echo 'extern const char wf_scalar_text[]; const char wf_scalar_text[] =' && \
+	    sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< && echo ';'; } > $@
+$(B)/compiler/scalar_text.o: $(B)/compiler/scalar_text.c
+	$(Q)$(CC) $(FLAGS) -c $< -o $@
 
 $(B)/libweft.a: $(LIB_OBJ)
 	$(say) AR $@

@@ -46,17 +46,21 @@ static bool conflicts(const epoch *e, const range *r) {
     return false;
 }
 
-/* The ranges of launch l: operands, result, shared area. */
+static uint32_t n_ranges(const wf_launch *l) {
+    return l->rows * ((uint32_t)l->call.n_in + l->n_out) + (l->shared != 0);
+}
+
+/* The ranges of launch l: operands and results of each row, shared area. */
 static range range_at(const wf_plan *p, const wf_launch *l, uint32_t i) {
-    const uint32_t n = (uint32_t)l->call.n_in + 1;
+    const uint32_t n = (uint32_t)l->call.n_in + l->n_out, row = i / n, k = i % n;
     range r;
-    if (i < n) {
-        const wf_operand *o = &p->operand[l->array + i];
-        r = range_of(p, o->storage, &p->array[l->array + i], o->offset);
+    if (row < l->rows) {
+        const uint32_t at = (l->group ? p->sweep[l->group - 1 + row].array : l->array) + k;
+        r = range_of(p, p->operand[at].storage, &p->array[at], p->operand[at].offset);
+        r.write = k >= (uint32_t)l->call.n_in;
     } else {
         r = range_of(p, l->shared, NULL, 0);
     }
-    r.write = i + 1 >= n;
     r.single = l->single;
     return r;
 }
@@ -68,7 +72,7 @@ wf_status wf_plan_barriers(wf_plan *p) {
     p->n_barriers = 0;
     for (uint32_t id = 0; id < p->n_launch; id++) {
         wf_launch *l = &p->launch[id];
-        const uint32_t n = (uint32_t)l->call.n_in + 1 + (l->shared != 0);
+        const uint32_t n = n_ranges(l);
         l->barrier = e->n + (int)n > MOST && e->n > 0;
         for (uint32_t i = 0; i < n && !l->barrier; i++) {
             const range r = range_at(p, l, i);

@@ -21,6 +21,7 @@ static const struct pass {
     {"written", 0, wf_pass_copy},
     {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
     {"merge", WF_PASS_MERGE, wf_pass_merge},
+    {"sink", WF_PASS_FUSE, wf_pass_sink},
 };
 
 #ifdef WF_DEBUG_CHECKS
@@ -61,7 +62,8 @@ static void log_plan(const wf_plan *p) {
         const wf_storage *s = &p->storage[o->storage];
         static const char *const where[] = {"leaf", "input", "output", "arena"};
         wf_log_line("%s%4u %s %s %%%u -> %s %zu+%lld of %zu, live %u..%u", l->barrier ? "|" : " ",
-                    i, l->copy ? "copy" : l->call.op->name, l->fast ? "fast" : "eval", l->node,
+                    i, l->copy ? "copy" : l->call.op->name,
+                    l->group ? "group" : l->fast ? "fast" : "eval", l->node,
                     where[s->where], s->offset, (long long)o->offset, s->bytes, s->first, s->last);
     }
 }
@@ -128,7 +130,7 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
     if (s) return s;
     wf_ports_bind(p);
     log_plan(&p->plan);
-    return WF_OK;
+    return wf_plan_code(&p->plan, o->off & WF_PASS_CODE ? WF_CODE_OFF : wf_code_mode_get());
 }
 
 static wf_status check_outputs(const wf_graph *g, const wf_tensor *output, int n) {

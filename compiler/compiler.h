@@ -24,8 +24,10 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
 #define WF_PASS_MAP(X)                                                                             \
     X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, facts, pads, dead code */     \
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
+    X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
-    X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */
+    X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */                     \
+    X(CODE, "code")         /* groups as machine code (WF_JIT); off: the tile interpreter */
 
 enum wf_pass {
 #define X(name, text) WF_PASS_INDEX_##name,
@@ -82,6 +84,12 @@ typedef struct wf_program_info {
     uint32_t launches;        /* kernel calls a run */
     uint32_t copies;          /* of them: pure copies (views and placements that had to move) */
     uint32_t reference;       /* of them: reference evaluators (no tuned kernel) */
+    uint32_t group_launches;  /* of them: groups of elementwise operations */
+    uint32_t groups;          /* groups; independent ones of one kernel share a launch */
+    uint32_t kernels;         /* distinct groups */
+    uint32_t fused;           /* operations in groups */
+    double moved_bytes;       /* read and written by groups and elementwise operations, a run */
+    double alone_bytes;       /* the same if each operation were launched alone */
     uint32_t barriers;        /* a run, beside those inside launches */
     double flops;             /* of contractions, a run */
     int threads;
@@ -91,6 +99,10 @@ WF_API wf_program_info wf_program_describe(const wf_program *p);
 /* Writes the graph (or the program's graph after the passes) as text, one node a line. */
 WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);
 WF_API wf_status wf_program_dump(const wf_program *p, FILE *f);
+
+/* Writes the groups of the program with members and bytes, and for neighbouring elementwise
+ * operations that are not in one group the reason. */
+WF_API wf_status wf_program_explain(const wf_program *p, FILE *f);
 
 /* Computes t at once, through the compiler, into buffer (dense, `bytes` as t's). t must not depend
  * on an input. Assignments are left out. */

@@ -32,6 +32,7 @@ static void mark_live(wf_planner *q) {
 /* An owner's storage is read by the readers of its views. An output is read at once (copied to its
  * buffer), a value that is assigned at the very end, if it is not computed in its leaf. */
 static void find_readers(wf_planner *q) {
+    const uint32_t *when = q->plan->fusion.when;
     for (uint32_t id = 1; id < wf_graph_size(q->graph); id++) {
         if (!q->live[id]) continue;
         const uint32_t *in = wf_node_in(q->graph, id);
@@ -43,13 +44,13 @@ static void find_readers(wf_planner *q) {
         }
         for (uint32_t i = 0; i < x->n_in && !is_view(q, id); i++) {
             uint32_t *last = &q->last[q->owner[in[i]]];
-            if (*last < id) *last = id;
+            if (*last < when[id]) *last = when[id];
         }
     }
     for (uint32_t i = 0; i < q->n_output; i++) {
         const uint32_t id = q->stage->root[i];
         uint32_t *last = &q->last[q->owner[id]];
-        if (*last < id) *last = id;
+        if (*last < when[id]) *last = when[id];
     }
 }
 
@@ -128,20 +129,35 @@ static wf_status home_output(wf_planner *q, uint32_t i) {
 
 /* --- assignments ------------------------------------------------------------------------------ */
 
+/* True if `id` reads the leaf only whole and in order, seen in any shape. */
+static bool reads_in_order(const wf_planner *q, uint32_t id, uint32_t leaf) {
+    const uint32_t *in = wf_node_in(q->graph, id);
+    const wf_node *x = node_of(q, id), *l = node_of(q, leaf);
+    for (uint32_t i = 0; i < x->n_in; i++)
+        if (q->owner[in[i]] == leaf &&
+            (q->plan->fusion.base[in[i]] != leaf ||
+             wf_shape_count(&x->type.shape) != wf_shape_count(&l->type.shape)))
+            return false;
+    return true;
+}
+
 /* True if `id`, computed in the leaf's buffer, leaves every reader of the leaf the old value: all
- * of them are earlier, or it reads the leaf itself, element i for element i. */
+ * of them are earlier, or they are computed together with it and element i of them reads element i
+ * of the leaf. */
 static bool after_readers(wf_planner *q, uint32_t id, uint32_t leaf, const wf_array *slot) {
     const wf_node *x = node_of(q, id), *l = node_of(q, leaf);
+    const wf_fusion *f = &q->plan->fusion;
     if (x->op->kind == WF_KIND_PLACE) return false; /* its operands may be written before it */
-    if (q->last[leaf] < id) return true;
-    if (q->last[leaf] > id || x->op->kind != WF_KIND_ELEMENTWISE) return false;
+    if (q->last[leaf] < f->when[id]) return true;
+    if (q->last[leaf] > f->when[id] || x->op->kind != WF_KIND_ELEMENTWISE) return false;
     if (!wf_array_is_dense(slot) || x->type.dtype != l->type.dtype ||
-        !wf_shape_equal(&x->type.shape, &l->type.shape))
+        wf_shape_count(&x->type.shape) != wf_shape_count(&l->type.shape))
         return false;
-    const uint32_t *in = wf_node_in(q->graph, id);
-    for (uint32_t i = 0; i < x->n_in; i++)
-        if (q->owner[in[i]] == leaf && in[i] != leaf) return false;
-    return true;
+    const wf_fused *group = &f->list[f->group[id]];
+    bool ok = f->group[id] || reads_in_order(q, id, leaf);
+    for (uint32_t i = 0; f->group[id] && i < group->n && ok; i++)
+        ok = reads_in_order(q, f->member[group->first + i], leaf);
+    return ok;
 }
 
 static void home_assign(wf_planner *q, uint32_t id) {

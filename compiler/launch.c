@@ -30,7 +30,7 @@ uint32_t wf_plan_storage(wf_plan *p, wf_where where, size_t bytes, void *data) {
     return p->n_storage++;
 }
 
-static void touch(wf_plan *p, uint32_t storage, uint32_t launch) {
+void wf_plan_touch(wf_plan *p, uint32_t storage, uint32_t launch) {
     wf_storage *s = &p->storage[storage];
     if (launch < s->first) s->first = launch;
     if (launch > s->last) s->last = launch;
@@ -51,13 +51,13 @@ static wf_status append(wf_planner *q, const wf_call *call, const wf_fast *fast,
         return wf_fail(WF_MEMORY, "out of memory in the compiler");
     const uint32_t id = p->n_launch++;
     p->launch[id] = (wf_launch){.call = *call, .fast = fast, .node = node, .array = at,
-                                .pieces = p->n_pieces, .phases = phases};
+                                .n_out = 1, .rows = 1, .pieces = p->n_pieces, .phases = phases};
     for (uint32_t i = 0; i < n; i++) {
         const wf_array *a = i + 1 < n ? &call->in[i] : &call->out;
         p->operand[at + i] = (wf_operand){storage[i], (intptr_t)a->data};
         p->array[at + i] = *a;
         p->array[at + i].data = NULL;
-        touch(p, storage[i], id);
+        wf_plan_touch(p, storage[i], id);
     }
     p->n_array += n;
     p->n_pieces += (uint32_t)phases;
@@ -76,7 +76,7 @@ static wf_status append_areas(wf_plan *p, wf_call *call, const wf_fast *fast) {
         const uint32_t s = wf_plan_storage(p, WF_WHERE_ARENA, shared, NULL);
         if (!s) return WF_MEMORY;
         p->launch[id].shared = s;
-        touch(p, s, id);
+        wf_plan_touch(p, s, id);
     }
     return WF_OK;
 }

@@ -36,7 +36,8 @@ wf_status wf_eval(wf_tensor t, void *buffer, size_t bytes) {
         return wf_fail(WF_ARGUMENT, "wf_eval: %%%u depends on input \"%s\"; compile a program and "
                        "write the input", t.id, input);
     wf_program *p;
-    wf_status s = wf_compile(&p, t.graph, &t, 1, (wf_compile_opt){.no_assign = true});
+    const wf_compile_opt o = {.no_assign = true, .off = WF_PASS_CODE}; /* one run: not worth it */
+    wf_status s = wf_compile(&p, t.graph, &t, 1, o);
     if (!s) s = wf_run(p);
     if (!s) s = wf_read(p, t, buffer, bytes);
     wf_program_free(p);

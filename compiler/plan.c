@@ -22,18 +22,22 @@ static bool is_whole(const wf_planner *q, uint32_t id, uint32_t storage) {
            wf_type_bytes(t->dtype, &t->shape, &bytes) && bytes == q->plan->storage[storage].bytes;
 }
 
-/* True if operand i of node `id` dies here and fills a storage of its own that the result, element
- * for element, may overwrite. */
+bool wf_plan_dying(const wf_planner *q, uint32_t in, uint32_t when, const wf_type *out) {
+    const uint32_t owner = q->owner[in], storage = q->value[in].storage;
+    const wf_type *t = &node_of(q, in)->type;
+    return q->plan->storage[storage].where == WF_WHERE_ARENA && !q->home[owner].storage &&
+           q->value[owner].storage == storage && q->last[owner] == when &&
+           t->dtype == out->dtype &&
+           wf_shape_count(&t->shape) == wf_shape_count(&out->shape) && is_whole(q, in, storage);
+}
+
+/* True if the result of node `id` may overwrite its operand i, element for element. */
 static bool may_overwrite(const wf_planner *q, uint32_t id, uint32_t i) {
     const wf_node *x = node_of(q, id);
     const uint32_t *in = wf_node_in(q->graph, id);
-    const uint32_t owner = q->owner[in[i]], storage = q->value[in[i]].storage;
     const wf_type *t = &node_of(q, in[i])->type;
-    if (q->plan->storage[storage].where != WF_WHERE_ARENA || q->home[owner].storage ||
-        q->value[owner].storage != storage || q->last[owner] != id)
-        return false;
-    if (t->dtype != x->type.dtype || !wf_shape_equal(&t->shape, &x->type.shape) ||
-        !is_whole(q, in[i], storage))
+    const uint32_t storage = q->value[in[i]].storage;
+    if (!wf_shape_equal(&t->shape, &x->type.shape) || !wf_plan_dying(q, in[i], id, &x->type))
         return false;
     for (uint32_t j = 0; j < x->n_in; j++)
         if (q->value[in[j]].storage == storage &&
@@ -133,6 +137,23 @@ static wf_status plan_output(wf_planner *q, uint32_t id) {
     return wf_plan_copy(q, id, &q->value[id], &to);
 }
 
+static wf_status plan_one(wf_planner *q, uint32_t id) {
+    const wf_status s = plan_node(q, id);
+    return s ? s : plan_output(q, id);
+}
+
+/* A group's launch, then the views that waited for it. */
+static wf_status plan_group(wf_planner *q, uint32_t group) {
+    const wf_fusion *f = &q->plan->fusion;
+    const wf_fused *l = &f->list[group];
+    wf_status s = wf_plan_sweep(q, group);
+    for (uint32_t i = 0; i < l->n && s == WF_OK; i++)
+        s = plan_output(q, f->member[l->first + i]);
+    for (uint32_t id = l->deferred; id && s == WF_OK; id = f->next[id])
+        if (q->value[q->owner[id]].storage) s = plan_one(q, id);
+    return s;
+}
+
 /* --- assignments at the end ------------------------------------------------------------------- */
 
 /* Copies the value of assignment `id` to where it belongs; set_aside: to a storage of its own
@@ -173,11 +194,12 @@ static wf_status plan_assigns(wf_planner *q) {
 static wf_status plan_all(wf_planner *q) {
     wf_status s = wf_plan_homes(q);
     for (uint32_t id = 1; id < wf_graph_size(q->graph) && s == WF_OK; id++) {
-        if (!q->live[id]) continue;
-        s = plan_node(q, id);
-        if (!s) s = plan_output(q, id);
+        const uint32_t group = q->plan->fusion.group[id];
+        if (!q->live[id] || q->plan->fusion.when[id] > id) continue;
+        s = group ? plan_group(q, group) : plan_one(q, id);
     }
     if (!s) s = plan_assigns(q);
+    if (!s) s = wf_plan_tables(q->plan);
     return s ? s : wf_plan_offsets(q->plan, !(q->off & WF_PASS_INPLACE));
 }
 
@@ -208,9 +230,10 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
                     .direct = calloc(n, sizeof *q.direct),
                     .scratch = calloc(widest(s->graph) + 1, sizeof *q.scratch)};
     p->output = calloc(n_output ? n_output : 1, sizeof *p->output);
-    wf_status status = WF_OK;
-    if (!q.live || !q.owner || !q.last || !q.home || !q.value || !q.dense || !q.out_of ||
-        !q.direct || !q.scratch || !p->output)
+    const unsigned needed = WF_PASS_FUSE | WF_PASS_FAST;
+    wf_status status = wf_fuse(&p->fusion, s, !(off & WF_PASS_INPLACE), !(off & needed));
+    if (!status && (!q.live || !q.owner || !q.last || !q.home || !q.value || !q.dense ||
+                    !q.out_of || !q.direct || !q.scratch || !p->output))
         status = wf_fail(WF_MEMORY, "out of memory in the compiler");
     if (!status) status = plan_all(&q);
     void *const own[] = {q.live,  q.owner,  q.last,   q.home,   q.value,
@@ -221,11 +244,20 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
 }
 
 void wf_plan_free(wf_plan *p) {
-    void *const own[] = {p->launch, p->array, p->operand, p->storage, p->pieces,
-                         p->output, p->input};
+    void *const own[] = {p->launch, p->array,  p->operand, p->storage, p->pieces,
+                         p->output, p->input, p->kernel, p->sweep};
+    for (uint32_t i = 0; i < p->n_kernel; i++) free(p->kernel[i].text);
+    wf_code_free(p->code);
+    wf_fusion_free(&p->fusion);
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
     wf_arena_free(&p->mem);
     memset(p, 0, sizeof *p);
+}
+
+static int64_t sweep_pieces(const wf_plan *p, const wf_launch *l) {
+    int64_t n = 0;
+    for (uint32_t row = 0; row < l->rows; row++) n += p->sweep[l->group - 1 + row].pieces;
+    return n;
 }
 
 wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
@@ -242,7 +274,9 @@ wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
         l->call.out = p->array[l->array + (uint32_t)l->call.n_in];
         l->single = true;
         for (int phase = 0; phase < l->phases; phase++) {
-            const int64_t n = l->fast ? l->fast->pieces(&l->call, phase) : 1;
+            const int64_t n = l->group  ? sweep_pieces(p, l)
+                              : l->fast ? l->fast->pieces(&l->call, phase)
+                                        : 1;
             if (n < 0) return wf_fail(WF_INTERNAL, "%s: a negative number of pieces",
                                       l->call.op->name);
             p->pieces[l->pieces + (uint32_t)phase] = n;

@@ -11,7 +11,9 @@
 #ifndef WEFT_PLAN_H
 #define WEFT_PLAN_H
 
-#include "compiler/pass.h"
+#include "compiler/code.h"
+#include "compiler/fuse.h"
+#include "compiler/group.h"
 #include "tensor/arena.h"
 
 typedef enum wf_where {
@@ -39,10 +41,13 @@ typedef struct wf_launch {
     wf_call call;         /* in and out are bound by wf_plan_bind */
     const wf_fast *fast;  /* NULL: op->eval, by one worker */
     uint32_t node;        /* the node whose value or copy it makes */
-    uint32_t array;       /* in plan->array and plan->operand: operands, then the result */
+    uint32_t array;       /* in plan->array and plan->operand: operands, then results */
     uint32_t shared;      /* storage of the kernel's shared area, 0 if none */
     uint32_t pieces;      /* in plan->pieces: one number a phase */
     int phases;
+    uint32_t group;       /* 1 + the first in plan->sweep; 0: a call of one operation */
+    uint32_t rows;        /* sweeps of a group, each with arrays of its own; else 1 */
+    uint16_t n_out;       /* results: 1, or those of the group */
     bool copy;            /* moves elements only */
     bool single;          /* all phases have at most one piece: worker 0 runs it */
     bool barrier;         /* workers meet before it */
@@ -52,6 +57,25 @@ typedef struct wf_operand {
     uint32_t storage;
     int64_t offset; /* bytes */
 } wf_operand;
+
+/* A distinct group; launches that differ only in their operands share it. */
+typedef struct wf_kernel {
+    wf_group group;
+    uint64_t hash;
+    char *text;           /* wf_group_text */
+} wf_kernel;
+
+/* One walk of a group over its space, a row of a launch's table: outer axes times (rows, cols),
+ * which are the last two axes of its arrays. A piece is `lines` rows; if a row is long, one of
+ * `cuts` parts of a row. */
+typedef struct wf_sweep {
+    uint32_t kernel;      /* in plan->kernel */
+    uint32_t array;       /* as that of a launch */
+    uint32_t fused;       /* in the fusion's list */
+    int64_t lines, cuts, pieces;
+    uint64_t bytes;       /* read and written */
+    uint64_t alone;       /* that the members would read and write one by one */
+} wf_sweep;
 
 /* An input of the graph; its serial number is the same before and after the passes. */
 typedef struct wf_plan_input {
@@ -66,8 +90,12 @@ typedef struct wf_plan {
     wf_operand *operand;   /* (n_array) where array[i] is */
     wf_storage *storage;   /* (n_storage), storage[0] is none */
     int64_t *pieces;       /* (n_pieces) */
-    uint32_t n_launch, n_array, n_storage, n_pieces;
-    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap;
+    wf_kernel *kernel;     /* (n_kernel) */
+    wf_code *code;         /* theirs, from wf_plan_code on; NULL: they are interpreted */
+    wf_sweep *sweep;       /* (n_sweep) one for each group */
+    wf_fusion fusion;
+    uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep;
+    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap;
     uint32_t *output;      /* (n_output) storage of root i, an output or an input */
     uint32_t n_output;
     wf_plan_input *input;  /* (n_input) those that are needed after the passes */
@@ -85,6 +113,9 @@ void wf_plan_free(wf_plan *p);
  * with them pieces and barriers. */
 wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers);
 
+/* Asks for generated code for the kernels; until it is there they are interpreted. */
+wf_status wf_plan_code(wf_plan *p, wf_code_mode mode);
+
 /* Checks that no two live storages overlap: WF_INTERNAL otherwise. Quadratic; for tests. */
 wf_status wf_plan_verify(const wf_plan *p);
 
@@ -101,7 +132,7 @@ typedef struct wf_planner {
     unsigned off;
     bool *live;        /* (nodes) */
     uint32_t *owner;   /* (nodes) through views, the node that owns the storage */
-    uint32_t *last;    /* (nodes) of an owner: the last node that reads its storage */
+    uint32_t *last;    /* (nodes) of an owner: when its storage is read last (wf_fusion.when) */
     wf_value *home;    /* (nodes) where it is to be computed; storage 0: anywhere */
     wf_value *value;   /* (nodes) where it is */
     wf_value *dense;   /* (nodes) a dense copy for kernels that need one; storage 0: none yet */
@@ -127,10 +158,25 @@ wf_status wf_plan_homes(wf_planner *q);
 /* Room for `more` elements behind the n of an array; false when memory is out. */
 bool wf_plan_room(void **array, uint32_t *cap, uint32_t n, uint32_t more, size_t each);
 uint32_t wf_plan_storage(wf_plan *p, wf_where where, size_t bytes, void *data); /* 0: no memory */
+void wf_plan_touch(wf_plan *p, uint32_t storage, uint32_t launch);
 wf_status wf_plan_launch(wf_planner *q, uint32_t node);
 wf_status wf_plan_copy(wf_planner *q, uint32_t node, const wf_value *from, const wf_value *to);
 /* Operands of a node in q->scratch, dense and without data, and its result as `out` says. */
 wf_call wf_plan_dense_call(wf_planner *q, uint32_t node, const wf_array *out);
+
+/* sweep.c: launches of groups. */
+wf_status wf_plan_sweep(wf_planner *q, uint32_t group);
+void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t last,
+                  void *scratch);
+/* Bytes of the elements of `a` that differ in address. */
+uint64_t wf_bytes_seen(const wf_array *a);
+
+/* table.c: independent launches of one kernel become rows of one. */
+wf_status wf_plan_tables(wf_plan *p);
+
+/* True if the operand `in` dies in the launch at `when` and fills a storage of its own, dense, that
+ * a result of type `out` may overwrite if nothing else reads it in another way. */
+bool wf_plan_dying(const wf_planner *q, uint32_t in, uint32_t when, const wf_type *out);
 
 /* storage.c: offsets from lifetimes; sets arena_bytes, live_bytes and buffer_bytes. */
 wf_status wf_plan_offsets(wf_plan *p, bool reuse);

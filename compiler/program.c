@@ -36,6 +36,26 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
     return WF_OK;
 }
 
+static void count_elementwise(const wf_plan *plan, wf_program_info *info) {
+    for (uint32_t i = 0; i < plan->n_launch; i++) {
+        const wf_launch *l = &plan->launch[i];
+        info->group_launches += l->group != 0;
+        for (uint32_t row = 0; l->group && row < l->rows; row++) {
+            const wf_sweep *s = &plan->sweep[l->group - 1 + row];
+            info->moved_bytes += (double)s->bytes;
+            info->alone_bytes += (double)s->alone;
+            info->fused += plan->fusion.list[s->fused].n;
+        }
+        if (!l->group && l->call.op->kind == WF_KIND_ELEMENTWISE) {
+            double bytes = 0;
+            for (int k = 0; k <= l->call.n_in; k++)
+                bytes += (double)wf_bytes_seen(&plan->array[l->array + (uint32_t)k]);
+            info->moved_bytes += bytes;
+            info->alone_bytes += bytes;
+        }
+    }
+}
+
 /* Two a term: terms that fall into the padding are counted too. */
 static double flops_of(const wf_plan *plan) {
     double flops = 0;
@@ -55,7 +75,7 @@ static double flops_of(const wf_plan *plan) {
 wf_program_info wf_program_describe(const wf_program *p) {
     if (!p) return (wf_program_info){0};
     const wf_plan *plan = &p->plan;
-    return (wf_program_info){
+    wf_program_info info = {
         .arena_bytes = plan->arena_bytes,
         .live_bytes = plan->live_bytes,
         .scratch_bytes = p->scratch.bytes,
@@ -63,10 +83,14 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .launches = plan->n_launch,
         .copies = plan->n_copies,
         .reference = plan->n_reference,
+        .groups = plan->n_sweep,
+        .kernels = plan->n_kernel,
         .barriers = plan->n_barriers,
         .flops = flops_of(plan),
         .threads = p->threads,
     };
+    count_elementwise(plan, &info);
+    return info;
 }
 
 wf_status wf_graph_dump(const wf_graph *g, FILE *f) {

@@ -14,7 +14,7 @@ static void work(const wf_program *p, wf_team *team, int w, int n) {
         const wf_launch *l = &plan->launch[i];
         if (l->barrier && n > 1) wf_team_meet(team, n);
         if (l->single && w > 0) continue;
-        if (!l->fast) {
+        if (!l->fast && !l->group) {
             l->call.op->eval(&l->call);
             continue;
         }
@@ -24,7 +24,9 @@ static void work(const wf_program *p, wf_team *team, int w, int n) {
             const int64_t pieces = plan->pieces[l->pieces + (uint32_t)phase];
             const int64_t first = l->single ? 0 : pieces * w / n;
             const int64_t last = l->single ? pieces : pieces * (w + 1) / n;
-            if (first < last) l->fast->run(&l->call, phase, first, last, scratch, shared);
+            if (first >= last) continue;
+            if (l->group) wf_sweep_run(plan, l, first, last, scratch);
+            else l->fast->run(&l->call, phase, first, last, scratch, shared);
         }
     }
 }

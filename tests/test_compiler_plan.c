@@ -137,7 +137,7 @@ Test(compiler_plan, operands_of_inner_concats_are_computed_in_place) {
     wf_program *p;
     cr_assert_eq(wf_compile(&p, g, &y, 1, (wf_compile_opt){0}), WF_OK, "%s", wf_error());
     cr_assert_eq(wf_program_describe(p).copies, 0);
-    cr_assert_eq(wf_program_describe(p).launches, 3);
+    cr_assert_eq(wf_program_describe(p).launches, 2);
     wf_program_free(p);
     wf_graph_free(g);
 }

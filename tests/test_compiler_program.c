@@ -254,7 +254,7 @@ Test(compiler_program, stacks_slices_and_their_gradients_cost_no_copies) {
     wf_program *p = compiled(g, &out, 1, (wf_compile_opt){0});
     const wf_program_info info = wf_program_describe(p);
     cr_assert_eq(info.copies, 0);
-    cr_assert_eq(info.launches, 5 + 1 + 5 + 1);
+    cr_assert_eq(info.launches, 5 + 5 + 1); /* exp is computed with the steps that read it */
     for (int i = 0; i < 160; i++) ((float *)wf_data(p, x))[i] = (float)(i % 17) / 8 - 1;
     cr_assert_eq(wf_run(p), WF_OK);
     for (int i = 0; i < 160; i++) {
@@ -296,6 +296,7 @@ Test(compiler_program, a_run_allocates_nothing_and_faults_no_page) {
         wf_graph *g = wf_graph_new();
         wf_tensor y;
         wf_program *p = network(g, &y, threads);
+        wf_code_wait(p->plan.code); /* compiling in the background allocates */
         cr_assert_eq(wf_run(p), WF_OK);
         cr_assert_eq(wf_run(p), WF_OK);
         struct rusage before, after;

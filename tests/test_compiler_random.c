@@ -287,7 +287,7 @@ static void check(model *m, uint64_t seed, unsigned off, void **want) {
 
 static void try_seed(uint64_t seed) {
     static const unsigned off[] = {0, WF_PASS_ALL, WF_PASS_FAST, WF_PASS_SIMPLIFY, WF_PASS_INPLACE,
-                                   WF_PASS_MERGE};
+                                   WF_PASS_MERGE, WF_PASS_FUSE};
     model m;
     void *want[OUTPUTS + LEAVES];
     build(&m, seed);
