@@ -86,6 +86,7 @@ typedef struct wf_dot_stored {
     uint32_t storage;     /* 0: none known */
     int64_t offset;       /* bytes in the storage */
     uint32_t inplace;     /* the operand whose place it takes, 0 if none */
+    uint32_t group;       /* that it is a member of, counted from 1; 0: none */
     bool reference;       /* no tuned kernel */
 } wf_dot_stored;
 

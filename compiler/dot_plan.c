@@ -19,6 +19,16 @@ static uint32_t overwritten(const wf_dot *d, const wf_launch *l) {
     return 0;
 }
 
+/* Members of a group are made by its launch; only some of them are stored. */
+static void members_found(wf_dot *d, uint32_t launch, uint32_t sweep) {
+    const wf_plan *p = d->plan;
+    const wf_sweep *s = &p->sweep[sweep];
+    const wf_fused *f = &p->fusion.list[s->fused];
+    for (uint32_t i = 0; i < f->n; i++)
+        d->stored[p->fusion.member[f->first + i]] =
+            (wf_dot_stored){.launch = launch, .group = 1 + sweep};
+}
+
 wf_status wf_dot_stored_find(wf_dot *d) {
     const wf_plan *p = d->plan;
     if (!p) return WF_OK;
@@ -27,6 +37,10 @@ wf_status wf_dot_stored_find(wf_dot *d) {
     for (uint32_t id = 0; id < d->n; id++) d->stored[id].launch = none;
     for (uint32_t i = 0; i < p->n_launch; i++) {
         const wf_launch *l = &p->launch[i];
+        if (l->group) {
+            for (uint32_t row = 0; row < l->rows; row++) members_found(d, i, l->group - 1 + row);
+            continue;
+        }
         wf_dot_stored *s = &d->stored[l->node];
         s->copies += l->copy;
         if (l->copy) continue;
@@ -53,8 +67,10 @@ static void one(const wf_dot *d, uint32_t id, wf_dot_text *t) {
     const wf_kind kind = wf_dot_node(d, id)->op->kind;
     if (s->launch != none) {
         wf_dot_put(t, "\\nlaunch %u%s", s->launch, s->reference ? ", reference" : "");
+        if (s->group) wf_dot_put(t, ", group %u", s->group);
         if (s->inplace) wf_dot_put(t, ", over %%%u", s->inplace);
-        put_place(d, s, t);
+        if (s->storage) put_place(d, s, t);
+        else if (s->group && !d->plan->fusion.stored[id]) wf_dot_put(t, "\\nnot stored");
     } else if (kind == WF_KIND_VIEW) {
         wf_dot_put(t, s->copies ? "\\ncopied" : "\\nview, no launch");
     } else if (kind == WF_KIND_PLACE) {
@@ -67,11 +83,13 @@ static void one(const wf_dot *d, uint32_t id, wf_dot_text *t) {
 
 static void many(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
     uint32_t launches = 0, copies = 0, inplace = 0, reference = 0, first = none, last = 0;
+    uint32_t newest = none;
     for (uint32_t i = 0; i < b->nodes; i++) {
         const wf_dot_stored *s = &d->stored[d->member[b->first_member + i]];
         copies += s->copies;
         if (s->launch == none) continue;
-        launches++;
+        launches += s->launch != newest; /* members of one group share a launch */
+        newest = s->launch;
         inplace += s->inplace != 0;
         reference += s->reference;
         if (s->launch < first) first = s->launch;
