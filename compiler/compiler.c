@@ -1,8 +1,9 @@
 /* From graph to program: the list of passes, on one screen.
  *
- *   written --copy or simplify--> ... --merge--> --plan--> program
+ *   written --copy or simplify--> --merge--> --fuse--> --plan--> --code--> program
  *
- * Each stage can be printed (WF_DEBUG=simplify,merge,plan) and switched off (wf_compile_opt.off).
+ * Each stage can be printed (WF_DEBUG=simplify,merge,fuse,plan,code) and switched off
+ * (wf_compile_opt.off).
  * With WF_DEBUG_CHECKS defined, the verifier runs after every pass and over the plan. */
 #include "compiler/compiler.h"
 
@@ -21,7 +22,7 @@ static const struct pass {
     {"written", 0, wf_pass_copy},
     {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
     {"merge", WF_PASS_MERGE, wf_pass_merge},
-    {"sink", WF_PASS_FUSE, wf_pass_sink},
+    {"fuse", WF_PASS_FUSE, wf_pass_sink},
 };
 
 #ifdef WF_DEBUG_CHECKS
@@ -183,7 +184,8 @@ wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, in
     *out = (wf_stage){0};
     const size_t end = stage ? passes_of(stage) : 0;
     if (end == 0)
-        return wf_fail(WF_NOT_FOUND, "no stage \"%s\": written, gradients, simplify, merge, plan",
+        return wf_fail(WF_NOT_FOUND,
+                       "no stage \"%s\": written, gradients, simplify, merge, fuse, plan",
                        stage ? stage : "");
     wf_status s = wf_graph_status(g);
     if (!s) s = check_outputs(g, outputs, n);

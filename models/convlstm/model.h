@@ -41,7 +41,8 @@ typedef struct convlstm_program {
 wf_status convlstm_trainer(convlstm_program *out, wf_params *p, convlstm_size size, double clip,
                            wf_compile_opt o);
 
-/* The graph that convlstm_trainer compiles, and its outputs: loss, norm, mae. The caller frees *g. */
+/* The graph that convlstm_trainer compiles, and its outputs: loss, norm, mae. The caller frees
+ * *g. */
 enum { CONVLSTM_TRAINER_OUTPUTS = 3 };
 wf_status convlstm_training_graph(wf_graph **g, wf_tensor outputs[CONVLSTM_TRAINER_OUTPUTS],
                                   wf_params *p, convlstm_size size, double clip);
