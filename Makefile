@@ -57,7 +57,7 @@ endif
 # `make setup run` must set up first, also under -j.
 FIRST = $(filter setup,$(MAKECMDGOALS))
 JOBS  = $(shell nproc 2>/dev/null || echo 2)
-make  = $(MAKE) --no-print-directory -s -j$(JOBS)
+make  = $(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 all: ## library and program (the default)
 	@+$(make) $(B)/libweft.a $(B)/libweft.so $(B)/convlstm

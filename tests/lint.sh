@@ -48,8 +48,8 @@ for cc in gcc clang; do
     # gcc sees some warnings only when it optimises.
     [ $cc = gcc ] && how="-O2 -c -o /dev/null" || how="-fsyntax-only"
     clean=$(printf '%s' "$flags" | sed 's/-fsyntax-only//')
-    [ $cc = clang ] && ! echo 'int main(void){return 0;}' | clang -fopenmp -xc - -fsyntax-only \
-        2>/dev/null && clean=$(printf '%s' "$clean" | sed 's/-fopenmp/-Wno-unknown-pragmas/')
+    printf '#include <omp.h>\nint main(void) { return 0; }\n' | $cc -fopenmp -xc - -fsyntax-only \
+        2>/dev/null || { echo "lint: $cc has no OpenMP here, its warnings are not checked"; continue; }
     for f in $sources; do printf '%s %s %s %s\n' "$clean" "$how" "$(isa_flags "$f")" "$f"; done |
         xargs -P "$jobs" -L 1 $cc || complain "$cc warns"
 done
