@@ -193,8 +193,9 @@ static bool check_spec(const char *text, const spec *e, const wf_tensor *x, int 
 }
 
 wf_tensor wf_einsum(const char *text, const wf_tensor *x, int n) {
-    if (!x || n < 1 || !x[0].graph) return (wf_tensor){0};
-    wf_graph *g = x[0].graph;
+    if (!x || n < 1) return (wf_tensor){0};
+    wf_graph *g = x[0].graph ? x[0].graph : n > 1 ? x[1].graph : NULL;
+    if (!g) return (wf_tensor){0};
     if (!text || n > 2)
         return wf_graph_fail(g, "einsum: needs a specification and one or two operands");
     for (int o = 0; o < n; o++)

@@ -52,6 +52,7 @@ static wf_status map_descriptor(wf_map *out, int fd, const char *path) {
 
 wf_status wf_map_open(wf_map *out, const char *path) {
     *out = (wf_map){0};
+    if (!path) return wf_fail(WF_ARGUMENT, "the path of the file to read is NULL");
     /* O_NONBLOCK: opening a FIFO without a writer returns, to be refused. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return wf_fail(WF_INPUT, "%s: cannot open it: %s", path, strerror(errno));
@@ -158,6 +159,7 @@ static wf_status resolve_target(char **target, struct stat *st, const char *path
 
 wf_status wf_file_create(wf_file **out, const char *path) {
     *out = NULL;
+    if (!path) return wf_fail(WF_ARGUMENT, "the path of the file to write is NULL");
     wf_file *f = malloc(sizeof *f);
     if (!f) return wf_fail(WF_MEMORY, "%s: no memory to write it", path);
     memset(f, 0, offsetof(wf_file, buffer));

@@ -3,7 +3,7 @@
 #ifndef WEFT_LINES_H
 #define WEFT_LINES_H
 
-#include "tensor/op.h"
+#include "tensor/view.h"
 
 /* Number of lines of a shape along axis; at least one extent elsewhere may be 0. */
 static inline int64_t wf_lines_count(const wf_shape *s, int axis) {
@@ -38,6 +38,31 @@ static inline int64_t wf_lines_pieces(int64_t lines, int64_t n) {
 /* First line of piece p. */
 static inline int64_t wf_lines_first(int64_t lines, int64_t pieces, int64_t p) {
     return lines / pieces * p + lines % pieces * p / pieces;
+}
+
+/* --- operations with a wf_axis_attr that work along that axis of their first operand ------------
+ * The wf_fast functions of one whose `eval_lines` computes the lines [first, last). */
+
+static inline int wf_lines_axis(const wf_call *c) {
+    return wf_axis_of(((const wf_axis_attr *)c->attr)->axis, c->in[0].shape.rank);
+}
+
+/* Number of lines; 0 if there is no element. */
+static inline int64_t wf_lines_of(const wf_call *c) {
+    const wf_shape *s = &c->in[0].shape;
+    return wf_shape_count(s) > 0 ? wf_lines_count(s, wf_lines_axis(c)) : 0;
+}
+
+static inline bool wf_lines_applicable(const wf_call *c) { return true; }
+
+static inline int64_t wf_lines_pieces_of(const wf_call *c, int phase) {
+    return wf_lines_pieces(wf_lines_of(c), c->in[0].shape.dim[wf_lines_axis(c)]);
+}
+
+static inline void wf_lines_run(const wf_call *c, int64_t first, int64_t last,
+                                void (*eval_lines)(const wf_call *c, int64_t first, int64_t last)) {
+    const int64_t lines = wf_lines_of(c), n = wf_lines_pieces_of(c, 0);
+    eval_lines(c, wf_lines_first(lines, n, first), wf_lines_first(lines, n, last));
 }
 
 #endif

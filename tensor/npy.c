@@ -256,6 +256,8 @@ wf_status wf_npy_create(wf_file **out, const char *path, wf_dtype dtype, wf_shap
 wf_status wf_npy_write(const char *path, wf_dtype dtype, wf_shape shape, const void *data) {
     wf_file *f;
     size_t bytes = 0;
+    if (!data && wf_shape_count(&shape) > 0)
+        return wf_fail(WF_ARGUMENT, "wf_npy_write: the data is NULL");
     wf_status s = wf_npy_create(&f, path, dtype, shape);
     if (s) return s;
     wf_type_bytes(dtype, &shape, &bytes); /* checked by create */

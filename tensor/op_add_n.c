@@ -140,6 +140,6 @@ const wf_op wf_op_add_n = {.name = "add_n",
                            .sample = sample};
 
 wf_tensor wf_add_n(const wf_tensor *x, int n) {
-    if (n < 1) return (wf_tensor){NULL, 0};
+    if (!x || n < 1) return (wf_tensor){NULL, 0};
     return n == 1 ? x[0] : wf_emit(x[0].graph, &wf_op_add_n, NULL, 0, x, n);
 }

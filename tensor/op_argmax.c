@@ -1,34 +1,18 @@
 /* argmax: out[k] = the smallest i with x[k, i] = max over j of x[k, j] along one axis, as i64; a
  * NaN counts as the largest. */
 #include <math.h>
-#include <stdio.h>
 
 #include "tensor/graph.h"
 #include "tensor/lines.h"
 
 extern const wf_op wf_op_argmax;
 
-/* --- attributes ----------------------------------------------------------------------------- */
-
-typedef struct argmax_attr {
-    int64_t axis; /* in [0, rank) once accepted */
-} argmax_attr;
-
-static void print_attr(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "axis=%d", (int)((const argmax_attr *)attr)->axis);
-}
-
-static int axis_of(const void *attr, int rank) {
-    const int64_t axis = ((const argmax_attr *)attr)->axis;
-    return (int)(axis < 0 ? axis + rank : axis);
-}
-
 /* --- infer ---------------------------------------------------------------------------------- */
 
 static bool infer(wf_infer *q) {
     const wf_shape *s = &q->in[0].shape;
     int axis;
-    if (!wf_infer_axis(q, ((const argmax_attr *)q->attr)->axis, s->rank, &axis)) return false;
+    if (!wf_infer_axis(q, ((const wf_axis_attr *)q->attr)->axis, s->rank, &axis)) return false;
     if (s->dim[axis] == 0)
         return wf_infer_fail(q, "x has no elements along axis %d, so none is the largest", axis);
     wf_shape out = wf_shape_make(s->rank - 1, s->dim);
@@ -68,7 +52,7 @@ static int64_t largest_f32(const float *x, int64_t n, int64_t stride) {
 
 static void eval_lines(const wf_call *c, int64_t first, int64_t last) {
     const wf_array *x = &c->in[0];
-    const int axis = axis_of(c->attr, x->shape.rank);
+    const int axis = wf_lines_axis(c);
     const int64_t n = x->shape.dim[axis], stride = x->stride[axis];
     for (int64_t line = first; line < last; line++) {
         const int64_t at = wf_line_offset(&x->shape, axis, line, x->stride, false);
@@ -80,26 +64,16 @@ static void eval_lines(const wf_call *c, int64_t first, int64_t last) {
     }
 }
 
-static int64_t n_lines(const wf_call *c) {
-    const wf_shape *s = &c->in[0].shape;
-    return wf_shape_count(s) > 0 ? wf_lines_count(s, axis_of(c->attr, s->rank)) : 0;
-}
-
-static void eval(const wf_call *c) { eval_lines(c, 0, n_lines(c)); }
+static void eval(const wf_call *c) { eval_lines(c, 0, wf_lines_of(c)); }
 
 /* --- kernel --------------------------------------------------------------------------------- */
 
-static bool applicable(const wf_call *c) { return true; }
-static int64_t pieces(const wf_call *c, int phase) {
-    const wf_shape *s = &c->in[0].shape;
-    return wf_lines_pieces(n_lines(c), s->dim[axis_of(c->attr, s->rank)]);
-}
 static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
                 void *shared) {
-    const int64_t lines = n_lines(c), n = pieces(c, phase);
-    eval_lines(c, wf_lines_first(lines, n, first), wf_lines_first(lines, n, last));
+    wf_lines_run(c, first, last, eval_lines);
 }
-static const wf_fast fast = {.applicable = applicable, .pieces = pieces, .run = run};
+static const wf_fast fast = {
+    .applicable = wf_lines_applicable, .pieces = wf_lines_pieces_of, .run = run};
 
 /* --- samples -------------------------------------------------------------------------------- */
 
@@ -129,13 +103,12 @@ const wf_op wf_op_argmax = {
         .no_grad_reason = "its value is an index",
         .fast = &fast,
         .sample = sample,
-        .print_attr = print_attr,
+        .print_attr = wf_axis_print,
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */
 
 wf_tensor wf_argmax(wf_tensor x, int axis) {
-    const int rank = wf_rank(x);
-    const argmax_attr a = {axis < 0 && axis >= -rank ? axis + rank : axis};
+    const wf_axis_attr a = wf_axis_attr_make(wf_rank(x), axis);
     return wf_emit1(&wf_op_argmax, &a, sizeof a, x);
 }

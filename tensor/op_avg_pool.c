@@ -7,11 +7,6 @@
 
 /* --- infer ---------------------------------------------------------------------------------- */
 
-static bool infer(wf_infer *q) {
-    q->out.dtype = q->in[0].dtype;
-    return wf_pool_shape(q, &q->in[0], &q->out.shape);
-}
-
 static bool infer_grad(wf_infer *q) {
     const wf_pool_attr *a = q->attr;
     const wf_shape *g = &q->in[0].shape;
@@ -34,10 +29,6 @@ static bool infer_grad(wf_infer *q) {
 
 /* --- eval ----------------------------------------------------------------------------------- */
 
-static int64_t offset(const int64_t stride[5], int64_t n, const int64_t i[3], int64_t c) {
-    return n * stride[0] + i[0] * stride[1] + i[1] * stride[2] + i[2] * stride[3] + c * stride[4];
-}
-
 /* One average, or one sum over windows (adjoint). */
 static double value(const wf_pool *p, bool adjoint, const wf_array *x, int64_t n,
                     const int64_t at[3], int64_t c) {
@@ -48,8 +39,8 @@ static double value(const wf_pool *p, bool adjoint, const wf_array *x, int64_t n
     for (i[0] = lo[0]; i[0] < hi[0]; i[0]++)
         for (i[1] = lo[1]; i[1] < hi[1]; i[1]++)
             for (i[2] = lo[2]; i[2] < hi[2]; i[2]++)
-                sum += adjoint ? wf_get(x, offset(p->ys, n, i, c)) / wf_pool_size(p, i)
-                               : wf_get(x, offset(p->xs, n, i, c));
+                sum += adjoint ? wf_get(x, wf_pool_offset(p->ys, n, i, c)) / wf_pool_size(p, i)
+                               : wf_get(x, wf_pool_offset(p->xs, n, i, c));
     return adjoint ? sum : sum / wf_pool_size(p, at);
 }
 
@@ -63,7 +54,7 @@ static void eval_both(const wf_call *c, bool adjoint) {
             for (i[1] = 0; i[1] < extent[1]; i[1]++)
                 for (i[2] = 0; i[2] < extent[2]; i[2]++)
                     for (int64_t ch = 0; ch < p.c; ch++)
-                        wf_set(&c->out, offset(stride, n, i, ch),
+                        wf_set(&c->out, wf_pool_offset(stride, n, i, ch),
                                value(&p, adjoint, &c->in[0], n, i, ch));
 }
 
@@ -85,17 +76,6 @@ static void grad_grad(const wf_grad_call *c) {
 }
 
 /* --- kernel --------------------------------------------------------------------------------- */
-
-static bool applicable(const wf_call *c) {
-    const wf_array *x = &c->in[0];
-    return x->dtype == WF_F32 && x->stride[x->shape.rank - 1] == 1 &&
-           c->out.stride[c->out.shape.rank - 1] == 1;
-}
-
-static int64_t pieces(const wf_call *c, int phase) {
-    const wf_pool p = wf_pool_make(c->attr, &c->in[0], &c->out);
-    return wf_pool_pieces(&p, p.out);
-}
 
 static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
                 void *shared) {
@@ -120,16 +100,14 @@ static void run_grad(const wf_call *c, int phase, int64_t first, int64_t last, v
                              r / p.in[1] % p.in[0], r % p.in[1]);
 }
 
-static const wf_fast fast = {.applicable = applicable, .pieces = pieces, .run = run};
-static const wf_fast fast_grad = {.applicable = applicable, .pieces = pieces_grad, .run = run_grad};
+static const wf_fast fast = {
+    .applicable = wf_pool_applicable, .pieces = wf_pool_window_pieces, .run = run};
+static const wf_fast fast_grad = {
+    .applicable = wf_pool_applicable, .pieces = pieces_grad, .run = run_grad};
 
 /* --- samples -------------------------------------------------------------------------------- */
 
-static wf_tensor sample(wf_sampler *s, int i) {
-    wf_tensor x;
-    wf_pool_opt o;
-    return wf_pool_sample(s, i, &x, &o) ? wf_avg_pool(x, o) : (wf_tensor){s->graph, 0};
-}
+static wf_tensor sample(wf_sampler *s, int i) { return wf_pool_sample_of(s, i, wf_avg_pool); }
 
 static wf_tensor sample_grad(wf_sampler *s, int i) {
     wf_tensor x;
@@ -148,7 +126,7 @@ const wf_op wf_op_avg_pool = {
         .kind = WF_KIND_OPAQUE,
         .min_in = 1,
         .max_in = 1,
-        .infer = infer,
+        .infer = wf_pool_infer,
         .eval = eval,
         .grad = grad,
         .fast = &fast,
@@ -171,7 +149,4 @@ const wf_op wf_op_avg_pool_grad = {
 
 /* --- constructor ---------------------------------------------------------------------------- */
 
-wf_tensor wf_avg_pool(wf_tensor x, wf_pool_opt o) {
-    const wf_pool_attr a = wf_pool_attr_make(wf_rank(x), &o);
-    return wf_emit1(&wf_op_avg_pool, &a, sizeof a, x);
-}
+wf_tensor wf_avg_pool(wf_tensor x, wf_pool_opt o) { return wf_pool_emit(&wf_op_avg_pool, x, o); }

@@ -1,26 +1,9 @@
 /* cumsum: out[k, i] = sum over j <= i of x[k, j] along one axis. Real sums accumulate in f64 and
  * are rounded once each; integer sums wrap around in their dtype. */
-#include <stdio.h>
-
 #include "tensor/graph.h"
 #include "tensor/lines.h"
 
 extern const wf_op wf_op_cumsum;
-
-/* --- attributes ----------------------------------------------------------------------------- */
-
-typedef struct cumsum_attr {
-    int64_t axis; /* in [0, rank) once accepted */
-} cumsum_attr;
-
-static void print_attr(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "axis=%d", (int)((const cumsum_attr *)attr)->axis);
-}
-
-static int axis_of(const void *attr, int rank) {
-    const int64_t axis = ((const cumsum_attr *)attr)->axis;
-    return (int)(axis < 0 ? axis + rank : axis);
-}
 
 /* --- infer ---------------------------------------------------------------------------------- */
 
@@ -30,7 +13,7 @@ static bool infer(wf_infer *q) {
     if (!wf_dtype_is_real(t) && t != WF_I32 && t != WF_I64)
         return wf_infer_fail(q, "x is %s; it must be f32, f64, i32 or i64", wf_dtype_name(t));
     q->out = q->in[0];
-    return wf_infer_axis(q, ((const cumsum_attr *)q->attr)->axis, q->out.shape.rank, &axis);
+    return wf_infer_axis(q, ((const wf_axis_attr *)q->attr)->axis, q->out.shape.rank, &axis);
 }
 
 /* --- eval ----------------------------------------------------------------------------------- */
@@ -72,7 +55,7 @@ static void sum_integer(const wf_array *x, int64_t at, const wf_array *out, int6
 
 static void eval_lines(const wf_call *c, int64_t first, int64_t last) {
     const wf_array *x = &c->in[0];
-    const int axis = axis_of(c->attr, x->shape.rank);
+    const int axis = wf_lines_axis(c);
     for (int64_t line = first; line < last; line++) {
         const int64_t at = wf_line_offset(&x->shape, axis, line, x->stride, false);
         const int64_t to = wf_line_offset(&x->shape, axis, line, c->out.stride, false);
@@ -82,34 +65,24 @@ static void eval_lines(const wf_call *c, int64_t first, int64_t last) {
     }
 }
 
-static int64_t n_lines(const wf_call *c) {
-    const wf_shape *s = &c->in[0].shape;
-    return wf_shape_count(s) > 0 ? wf_lines_count(s, axis_of(c->attr, s->rank)) : 0;
-}
-
-static void eval(const wf_call *c) { eval_lines(c, 0, n_lines(c)); }
+static void eval(const wf_call *c) { eval_lines(c, 0, wf_lines_of(c)); }
 
 /* --- gradient ------------------------------------------------------------------------------- */
 
 /* gx[k, j] = sum over i >= j of g[k, i]. */
 static void grad(const wf_grad_call *c) {
-    const int axis = axis_of(c->attr, wf_rank(c->x[0]));
+    const int axis = wf_axis_of(((const wf_axis_attr *)c->attr)->axis, wf_rank(c->x[0]));
     c->gx[0] = wf_flip(wf_cumsum(wf_flip(c->g, axis), axis), axis);
 }
 
 /* --- kernel --------------------------------------------------------------------------------- */
 
-static bool applicable(const wf_call *c) { return true; }
-static int64_t pieces(const wf_call *c, int phase) {
-    const wf_shape *s = &c->in[0].shape;
-    return wf_lines_pieces(n_lines(c), s->dim[axis_of(c->attr, s->rank)]);
-}
 static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
                 void *shared) {
-    const int64_t lines = n_lines(c), n = pieces(c, phase);
-    eval_lines(c, wf_lines_first(lines, n, first), wf_lines_first(lines, n, last));
+    wf_lines_run(c, first, last, eval_lines);
 }
-static const wf_fast fast = {.applicable = applicable, .pieces = pieces, .run = run};
+static const wf_fast fast = {
+    .applicable = wf_lines_applicable, .pieces = wf_lines_pieces_of, .run = run};
 
 /* --- samples -------------------------------------------------------------------------------- */
 
@@ -138,13 +111,12 @@ const wf_op wf_op_cumsum = {
         .grad = grad,
         .fast = &fast,
         .sample = sample,
-        .print_attr = print_attr,
+        .print_attr = wf_axis_print,
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */
 
 wf_tensor wf_cumsum(wf_tensor x, int axis) {
-    const int rank = wf_rank(x);
-    const cumsum_attr a = {axis < 0 && axis >= -rank ? axis + rank : axis};
+    const wf_axis_attr a = wf_axis_attr_make(wf_rank(x), axis);
     return wf_emit1(&wf_op_cumsum, &a, sizeof a, x);
 }

@@ -1,19 +1,8 @@
 /* expand: broadcasting to a shape, as NumPy does it.
  *
  *   out[.., i_k, ..] = x[.., x's extent is 1 ? 0 : i_k, ..],  axes aligned at the end */
-#include <stdio.h>
-#include <string.h>
-
 #include "tensor/graph.h"
 #include "tensor/view.h"
-
-/* --- attributes: the shape of out ------------------------------------------------------------ */
-
-static void print_attr(const void *attr, char *buf, size_t size) {
-    char text[200];
-    const wf_shape_attr *a = attr;
-    snprintf(buf, size, "shape=%s", wf_shape_text(&a->shape, text, sizeof text));
-}
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -74,12 +63,9 @@ const wf_op wf_op_expand = {
     .view = view,
     .fast = &wf_view_fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .print_attr = wf_shape_print,
 };
 
 wf_tensor wf_expand(wf_tensor x, wf_shape shape) {
-    wf_shape_attr a;
-    memset(&a, 0, sizeof a);
-    wf_shape_into(&a.shape, &shape);
-    return wf_emit1(&wf_op_expand, &a, sizeof a, x);
+    return wf_shape_emit(&wf_op_expand, x, &shape);
 }

@@ -8,14 +8,10 @@
 
 /* --- infer ---------------------------------------------------------------------------------- */
 
-static bool infer(wf_infer *q) {
-    q->out.dtype = q->in[0].dtype;
-    return wf_pool_shape(q, &q->in[0], &q->out.shape);
-}
-
 static bool infer_index(wf_infer *q) {
+    if (!wf_pool_infer(q)) return false;
     q->out.dtype = WF_I64;
-    return wf_pool_shape(q, &q->in[0], &q->out.shape);
+    return true;
 }
 
 /* --- eval ----------------------------------------------------------------------------------- */
@@ -23,18 +19,17 @@ static bool infer_index(wf_infer *q) {
 /* The largest value of window o (three indices) of image n, channel c, and its position. */
 static double largest(const wf_pool *p, const wf_array *x, int64_t n, const int64_t o[3], int64_t c,
                       int64_t *index) {
-    int64_t lo[3], hi[3];
+    int64_t lo[3], hi[3], i[3];
     for (int a = 0; a < 3; a++) wf_pool_window(p, a, o[a], &lo[a], &hi[a]);
     double m = -INFINITY;
     *index = -1;
-    for (int64_t i0 = lo[0]; i0 < hi[0]; i0++)
-        for (int64_t i1 = lo[1]; i1 < hi[1]; i1++)
-            for (int64_t i2 = lo[2]; i2 < hi[2]; i2++) {
-                const double v = wf_get(x, n * p->xs[0] + i0 * p->xs[1] + i1 * p->xs[2] +
-                                                   i2 * p->xs[3] + c * p->xs[4]);
+    for (i[0] = lo[0]; i[0] < hi[0]; i[0]++)
+        for (i[1] = lo[1]; i[1] < hi[1]; i[1]++)
+            for (i[2] = lo[2]; i[2] < hi[2]; i[2]++) {
+                const double v = wf_get(x, wf_pool_offset(p->xs, n, i, c));
                 if (*index < 0 || v > m || (isnan(v) && !isnan(m))) {
                     m = v;
-                    *index = (i0 * p->in[1] + i1) * p->in[2] + i2;
+                    *index = (i[0] * p->in[1] + i[1]) * p->in[2] + i[2];
                 }
             }
     return m;
@@ -49,8 +44,7 @@ static void eval(const wf_call *c) {
                 for (o[2] = 0; o[2] < p.out[2]; o[2]++)
                     for (int64_t ch = 0; ch < p.c; ch++) {
                         const double m = largest(&p, &c->in[0], n, o, ch, &index);
-                        const int64_t at = n * p.ys[0] + o[0] * p.ys[1] + o[1] * p.ys[2] +
-                                           o[2] * p.ys[3] + ch * p.ys[4];
+                        const int64_t at = wf_pool_offset(p.ys, n, o, ch);
                         if (c->op == &wf_op_max_pool_index)
                             *(int64_t *)wf_at(&c->out, at) = index;
                         else
@@ -76,17 +70,6 @@ static void grad(const wf_grad_call *c) {
 
 /* --- kernel --------------------------------------------------------------------------------- */
 
-static bool applicable(const wf_call *c) {
-    const wf_array *x = &c->in[0];
-    return x->dtype == WF_F32 && x->stride[x->shape.rank - 1] == 1 &&
-           c->out.stride[c->out.shape.rank - 1] == 1;
-}
-
-static int64_t pieces(const wf_call *c, int phase) {
-    const wf_pool p = wf_pool_make(c->attr, &c->in[0], &c->out);
-    return wf_pool_pieces(&p, p.out);
-}
-
 static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
                 void *shared) {
     const wf_pool p = wf_pool_make(c->attr, &c->in[0], &c->out);
@@ -97,23 +80,17 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
                         r / p.out[1] / p.out[0], r / p.out[1] % p.out[0], r % p.out[1]);
 }
 
-static const wf_fast fast = {.applicable = applicable, .pieces = pieces, .run = run};
+static const wf_fast fast = {
+    .applicable = wf_pool_applicable, .pieces = wf_pool_window_pieces, .run = run};
 
 /* --- samples -------------------------------------------------------------------------------- */
 
-static wf_tensor sample(wf_sampler *s, int i) {
-    wf_tensor x;
-    wf_pool_opt o;
-    return wf_pool_sample(s, i, &x, &o) ? wf_max_pool(x, o) : (wf_tensor){s->graph, 0};
+static wf_tensor index_of(wf_tensor x, wf_pool_opt o) {
+    return wf_pool_emit(&wf_op_max_pool_index, x, o);
 }
 
-static wf_tensor sample_index(wf_sampler *s, int i) {
-    wf_tensor x;
-    wf_pool_opt o;
-    if (!wf_pool_sample(s, i, &x, &o)) return (wf_tensor){s->graph, 0};
-    const wf_pool_attr a = wf_pool_attr_make(wf_rank(x), &o);
-    return wf_emit1(&wf_op_max_pool_index, &a, sizeof a, x);
-}
+static wf_tensor sample(wf_sampler *s, int i) { return wf_pool_sample_of(s, i, wf_max_pool); }
+static wf_tensor sample_index(wf_sampler *s, int i) { return wf_pool_sample_of(s, i, index_of); }
 
 /* --- descriptors ---------------------------------------------------------------------------- */
 
@@ -122,7 +99,7 @@ const wf_op wf_op_max_pool = {
         .kind = WF_KIND_OPAQUE,
         .min_in = 1,
         .max_in = 1,
-        .infer = infer,
+        .infer = wf_pool_infer,
         .eval = eval,
         .grad = grad,
         .fast = &fast,
@@ -147,6 +124,5 @@ const wf_op wf_op_max_pool_index = {
 
 wf_tensor wf_max_pool(wf_tensor x, wf_pool_opt o) {
     o.count_pad = false;
-    const wf_pool_attr a = wf_pool_attr_make(wf_rank(x), &o);
-    return wf_emit1(&wf_op_max_pool, &a, sizeof a, x);
+    return wf_pool_emit(&wf_op_max_pool, x, o);
 }

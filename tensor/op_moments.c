@@ -57,15 +57,11 @@ static void eval(const wf_call *c) {
 
 static void grad(const wf_grad_call *c) {
     const wf_tensor x = c->x[0];
-    const wf_shape s = wf_shape_of_tensor(x);
-    const uint32_t mask = wf_reduce_mask(c->attr, s.rank);
-    double count = 1;
-    for (int i = 0; i < s.rank; i++)
-        if (mask >> i & 1) count *= (double)s.dim[i];
     if (wf_count(x) == 0) {
         c->gx[0] = wf_zeros_like(x);
         return;
     }
+    const double count = wf_reduce_count(c->attr, x);
     const wf_tensor mean = wf_reduce_keep(wf_index(c->y, 0, 0), c->attr, x);
     const wf_tensor g_mean = wf_reduce_keep(wf_index(c->g, 0, 0), c->attr, x);
     const wf_tensor g_var = wf_reduce_keep(wf_index(c->g, 0, 1), c->attr, x);

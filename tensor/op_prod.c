@@ -26,21 +26,7 @@ static uint64_t prod_integer(const wf_array *x) {
     return prod;
 }
 
-static void eval(const wf_call *c) {
-    wf_reduce_nest n = wf_reduce_split(c, 0);
-    if (n.n_kept <= 0) return;
-    int64_t k[WF_MAX_RANK] = {0};
-    do {
-        n.red.data = wf_at(&n.in, wf_offset(&n.in, k));
-        void *out = wf_at(&n.out, wf_offset(&n.out, k));
-        if (wf_dtype_is_real(c->out.dtype))
-            wf_store(c->out.dtype, out, n.n_red ? prod_real(&n.red) : 1);
-        else if (c->out.dtype == WF_I32)
-            *(int32_t *)out = (int32_t)(uint32_t)(n.n_red ? prod_integer(&n.red) : 1);
-        else
-            *(int64_t *)out = (int64_t)(n.n_red ? prod_integer(&n.red) : 1);
-    } while (wf_next_index(&n.in.shape, k));
-}
+static void eval(const wf_call *c) { wf_reduce_eval(c, prod_real, prod_integer, 1); }
 
 /* --- gradient ----------------------------------------------------------------------------------
  * gx[k, r] = g[k] times the product of the others, which must not be y / x: x may be 0. The product

@@ -1,20 +1,10 @@
-/* reshape: out's elements in row-major order are x's, under another shape of the same count.
+/* reshape: out's elements in row-major order are x's, under another shape of the same count;
+ * in the shape asked for, one extent may be -1.
  *
  *   out[unravel(k, out)] = x[unravel(k, x)],  k in [0, count) */
-#include <stdio.h>
-#include <string.h>
-
 #include "tensor/graph.h"
 #include "tensor/size.h"
 #include "tensor/view.h"
-
-/* --- attributes: the shape asked for, in which one extent may be -1 -------------------------- */
-
-static void print_attr(const void *attr, char *buf, size_t size) {
-    char text[200];
-    const wf_shape_attr *a = attr;
-    snprintf(buf, size, "shape=%s", wf_shape_text(&a->shape, text, sizeof text));
-}
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -138,12 +128,9 @@ const wf_op wf_op_reshape = {
     .view = view,
     .fast = &wf_view_fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .print_attr = wf_shape_print,
 };
 
 wf_tensor wf_reshape(wf_tensor x, wf_shape shape) {
-    wf_shape_attr a;
-    memset(&a, 0, sizeof a);
-    wf_shape_into(&a.shape, &shape);
-    return wf_emit1(&wf_op_reshape, &a, sizeof a, x);
+    return wf_shape_emit(&wf_op_reshape, x, &shape);
 }

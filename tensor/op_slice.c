@@ -141,7 +141,8 @@ void wf_split(wf_tensor x, int n, int axis, wf_tensor *out) {
     if (wf_ok(x) && (n <= 0 || extent % n != 0))
         wf_graph_fail(x.graph, "split: extent %lld of axis %d is not a multiple of %d",
                       (long long)extent, axis, n);
-    for (int i = 0; i < n; i++)
+    if (wf_ok(x) && !out) wf_graph_fail(x.graph, "split: out is NULL");
+    for (int i = 0; i < n && out; i++)
         out[i] = extent % n == 0 ? wf_slice(x, axis, extent / n * i, extent / n, 1)
                                  : (wf_tensor){x.graph, 0};
 }

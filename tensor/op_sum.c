@@ -27,21 +27,7 @@ static uint64_t sum_integer(const wf_array *x) {
     return sum;
 }
 
-static void eval(const wf_call *c) {
-    wf_reduce_nest n = wf_reduce_split(c, 0);
-    if (n.n_kept <= 0) return;
-    int64_t k[WF_MAX_RANK] = {0};
-    do {
-        n.red.data = wf_at(&n.in, wf_offset(&n.in, k));
-        void *out = wf_at(&n.out, wf_offset(&n.out, k));
-        if (wf_dtype_is_real(c->out.dtype))
-            wf_store(c->out.dtype, out, n.n_red ? sum_real(&n.red) : 0);
-        else if (c->out.dtype == WF_I32)
-            *(int32_t *)out = (int32_t)(uint32_t)(n.n_red ? sum_integer(&n.red) : 0);
-        else
-            *(int64_t *)out = (int64_t)(n.n_red ? sum_integer(&n.red) : 0);
-    } while (wf_next_index(&n.in.shape, k));
-}
+static void eval(const wf_call *c) { wf_reduce_eval(c, sum_real, sum_integer, 0); }
 
 /* --- gradient ------------------------------------------------------------------------------- */
 
@@ -97,11 +83,7 @@ wf_tensor wf_mean(wf_tensor x, wf_reduce_opt o) {
     if (!wf_ok(sum)) return sum;
     /* An accepted node has written-out axes, so its attributes tell how many values were summed. */
     const wf_node *node = wf_graph_node(sum.graph, sum.id);
-    const wf_shape s = wf_shape_of_tensor(x);
-    const uint32_t mask = wf_reduce_mask(node->attr, s.rank);
-    double count = 1;
-    for (int i = 0; i < s.rank; i++)
-        if (mask >> i & 1) count *= (double)s.dim[i];
+    const double count = wf_reduce_count(node->attr, x);
     return wf_div(sum, wf_scalar(sum.graph, wf_dtype_of(sum), count));
 }
 

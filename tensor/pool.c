@@ -16,6 +16,11 @@ wf_pool_attr wf_pool_attr_make(int rank, const wf_pool_opt *o) {
     return a;
 }
 
+wf_tensor wf_pool_emit(const wf_op *op, wf_tensor x, wf_pool_opt o) {
+    const wf_pool_attr a = wf_pool_attr_make(wf_rank(x), &o);
+    return wf_emit1(op, &a, sizeof a, x);
+}
+
 void wf_pool_print(const void *attr, char *buf, size_t size) {
     const wf_pool_attr *a = attr;
     int n = 1;
@@ -62,6 +67,11 @@ bool wf_pool_shape(wf_infer *q, const wf_type *x, wf_shape *y) {
         y->dim[i + 1] = (padded - a->kernel[i]) / a->stride[i] + 1;
     }
     return true;
+}
+
+bool wf_pool_infer(wf_infer *q) {
+    q->out.dtype = q->in[0].dtype;
+    return wf_pool_shape(q, &q->in[0], &q->out.shape);
 }
 
 wf_pool wf_pool_make(const void *attr, const wf_array *x, const wf_array *y) {
@@ -111,10 +121,27 @@ bool wf_pool_sample(wf_sampler *s, int i, wf_tensor *x, wf_pool_opt *o) {
     return true;
 }
 
+wf_tensor wf_pool_sample_of(wf_sampler *s, int i, wf_tensor (*make)(wf_tensor, wf_pool_opt)) {
+    wf_tensor x;
+    wf_pool_opt o;
+    return wf_pool_sample(s, i, &x, &o) ? make(x, o) : (wf_tensor){s->graph, 0};
+}
+
+bool wf_pool_applicable(const wf_call *c) {
+    const wf_array *x = &c->in[0];
+    return x->dtype == WF_F32 && x->stride[x->shape.rank - 1] == 1 &&
+           c->out.stride[c->out.shape.rank - 1] == 1;
+}
+
 int64_t wf_pool_rows(const wf_pool *p, const int64_t extent[3]) {
     return p->n && p->c ? p->n * extent[0] * extent[1] : 0;
 }
 
 int64_t wf_pool_pieces(const wf_pool *p, const int64_t extent[3]) {
     return wf_lines_pieces(wf_pool_rows(p, extent), extent[2] * p->c);
+}
+
+int64_t wf_pool_window_pieces(const wf_call *c, int phase) {
+    const wf_pool p = wf_pool_make(c->attr, &c->in[0], &c->out);
+    return wf_pool_pieces(&p, p.out);
 }

@@ -13,6 +13,15 @@ uint32_t wf_reduce_mask(const void *attr, int rank) {
     return mask;
 }
 
+double wf_reduce_count(const void *attr, wf_tensor x) {
+    const wf_shape s = wf_shape_of_tensor(x);
+    const uint32_t mask = wf_reduce_mask(attr, s.rank);
+    double count = 1;
+    for (int i = 0; i < s.rank; i++)
+        if (mask >> i & 1) count *= (double)s.dim[i];
+    return count;
+}
+
 wf_tensor wf_reduce_emit(const wf_op *op, wf_tensor x, wf_reduce_opt o) {
     const int rank = wf_rank(x);
     wf_reduce_attr a = {.n_axes = o.n_axes, .keepdims = o.keepdims};
@@ -129,4 +138,21 @@ wf_reduce_nest wf_reduce_split(const wf_call *c, int lead) {
     n.n_kept = wf_shape_count(&n.in.shape);
     n.n_red = wf_shape_count(&n.red.shape);
     return n;
+}
+
+void wf_reduce_eval(const wf_call *c, double (*real)(const wf_array *),
+                    uint64_t (*integer)(const wf_array *), int empty) {
+    wf_reduce_nest n = wf_reduce_split(c, 0);
+    if (n.n_kept <= 0) return;
+    int64_t k[WF_MAX_RANK] = {0};
+    do {
+        n.red.data = wf_at(&n.in, wf_offset(&n.in, k));
+        void *out = wf_at(&n.out, wf_offset(&n.out, k));
+        if (wf_dtype_is_real(c->out.dtype))
+            wf_store(c->out.dtype, out, n.n_red ? real(&n.red) : empty);
+        else if (c->out.dtype == WF_I32)
+            *(int32_t *)out = (int32_t)(uint32_t)(n.n_red ? integer(&n.red) : (uint64_t)empty);
+        else
+            *(int64_t *)out = (int64_t)(n.n_red ? integer(&n.red) : (uint64_t)empty);
+    } while (wf_next_index(&n.in.shape, k));
 }

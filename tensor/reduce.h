@@ -20,6 +20,9 @@ extern const wf_op wf_op_sum, wf_op_prod, wf_op_max, wf_op_min, wf_op_moments;
 /* Bit i: axis i of an operand of this rank is reduced. The attributes are valid for the rank. */
 uint32_t wf_reduce_mask(const void *attr, int rank);
 
+/* Number of values of x behind one of the result, 1 with no reduced axis. */
+double wf_reduce_count(const void *attr, wf_tensor x);
+
 /* Appends `op` over x; the shape rule refuses bad axes. */
 wf_tensor wf_reduce_emit(const wf_op *op, wf_tensor x, wf_reduce_opt o);
 
@@ -43,6 +46,11 @@ typedef struct wf_reduce_nest {
 } wf_reduce_nest;
 /* `lead` axes of the result come before the reduced shape (moments: 1); `out` is their index 0. */
 wf_reduce_nest wf_reduce_split(const wf_call *c, int lead);
+
+/* eval of a reduction of reals and integers: `real` and `integer` reduce an array with at least one
+ * element; without one the result is `empty`. Integers wrap around in out's dtype. */
+void wf_reduce_eval(const wf_call *c, double (*real)(const wf_array *),
+                    uint64_t (*integer)(const wf_array *), int empty);
 
 /* --- fast path (reduce_fast.c) -----------------------------------------------------------------
  * The wf_fast functions of a reduction whose streaming form is `fold`. f32 in, any strides. Phase 0

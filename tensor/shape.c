@@ -54,6 +54,7 @@ const char *wf_shape_text(const wf_shape *s, char *buf, size_t size) {
 }
 
 bool wf_broadcast(const wf_shape *a, const wf_shape *b, wf_shape *out) {
+    if (a->rank < 0 || a->rank > WF_MAX_RANK || b->rank < 0 || b->rank > WF_MAX_RANK) return false;
     const int rank = a->rank > b->rank ? a->rank : b->rank;
     wf_shape s = wf_shape_make(0, NULL);
     s.rank = rank;

@@ -2,14 +2,33 @@
  * are copies; the fast ones in the pieces of tensor/kernels/copy.h. */
 #include "tensor/view.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "tensor/graph.h"
 #include "tensor/kernels/copy.h"
 #include "tensor/size.h"
 
 void wf_shape_into(wf_shape *to, const wf_shape *from) {
     to->rank = from->rank;
     for (int i = 0; i < from->rank && i < WF_MAX_RANK; i++) to->dim[i] = from->dim[i];
+}
+
+wf_tensor wf_shape_emit(const wf_op *op, wf_tensor x, const wf_shape *shape) {
+    wf_shape_attr a;
+    memset(&a, 0, sizeof a);
+    wf_shape_into(&a.shape, shape);
+    return wf_emit1(op, &a, sizeof a, x);
+}
+
+void wf_shape_print(const void *attr, char *buf, size_t size) {
+    char text[200];
+    const wf_shape_attr *a = attr;
+    snprintf(buf, size, "shape=%s", wf_shape_text(&a->shape, text, sizeof text));
+}
+
+void wf_axis_print(const void *attr, char *buf, size_t size) {
+    snprintf(buf, size, "axis=%lld", (long long)((const wf_axis_attr *)attr)->axis);
 }
 
 bool wf_infer_type(wf_infer *q, wf_dtype dtype, const wf_shape *shape) {

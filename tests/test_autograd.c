@@ -117,6 +117,7 @@ Test(autograd, refusals_name_what_is_wrong) {
               wf_error());
     cr_assert(!wf_ok(d));
     cr_assert(wf_grad((wf_tensor){NULL, 0}, &x, 1, &d) == WF_MODEL);
+    cr_assert(wf_grad(wf_sum(x, (wf_reduce_opt){0}), &x, 1, NULL) == WF_ARGUMENT);
     wf_scope_push(g, "head");
     const wf_tensor up = wf_assign(x, wf_mul(x, x));
     wf_scope_pop(g);

@@ -64,6 +64,7 @@ Test(compiler_program, wrong_handles_names_and_sizes_are_refused) {
     cr_assert_eq(wf_read(p, y, v, 12), WF_OK);
     cr_assert_eq(wf_run(NULL), WF_ARGUMENT);
     cr_assert_eq(wf_program_set_threads(p, -1), WF_ARGUMENT);
+    cr_assert_eq(wf_program_set_threads(p, INT32_MAX), WF_ARGUMENT);
     cr_assert_eq(wf_program_set_threads(NULL, 1), WF_ARGUMENT);
     wf_program_free(p);
     wf_program_free(NULL);
@@ -83,6 +84,7 @@ Test(compiler_program, mistakes_in_the_model_are_reported) {
     cr_assert_eq(wf_compile(&p, g, &z, 1, (wf_compile_opt){0}), WF_ARGUMENT);
     cr_assert_eq(wf_compile(&p, g, &(wf_tensor){0}, 1, (wf_compile_opt){0}), WF_ARGUMENT);
     cr_assert_eq(wf_compile(&p, g, &x, 1, (wf_compile_opt){.threads = -1}), WF_ARGUMENT);
+    cr_assert_eq(wf_compile(&p, g, &x, 1, (wf_compile_opt){.threads = 1025}), WF_ARGUMENT);
     cr_assert_null(p);
     wf_scope_push(g, "layer0");
     const wf_tensor bad = wf_add(x, wf_input(g, "y", WF_F32, WF_SHAPE(4)));

@@ -231,6 +231,7 @@ Test(tensor_contract, absurd_sizes_are_refused) {
     cr_assert(!wf_ok(wf_matmul(none, none)));
     cr_assert(!wf_ok(wf_einsum("ij,jk", &none, 1)));
     cr_assert(!wf_ok(wf_einsum(NULL, NULL, 0)));
+    expect_message(g, wf_einsum("ij,jk", (wf_tensor[]){{0}, f32(g, WF_SHAPE(2, 3))}, 2), "einsum");
     const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(1, INT64_MAX / 16, 1));
     const wf_tensor w = f32(g, WF_SHAPE(1, 3, 1));
     cr_assert(wf_ok(x), "%s", wf_graph_message(g));

@@ -161,6 +161,9 @@ Test(tensor_io, npy_round_trip) {
             cr_expect(a.data == NULL);
         }
     cr_expect(wf_npy_write(path, WF_BF16, WF_SCALAR, zero) == WF_ARGUMENT);
+    cr_expect(wf_npy_write(path, WF_F32, WF_SCALAR, NULL) == WF_ARGUMENT);
+    cr_expect(wf_npy_write(NULL, WF_F32, WF_SCALAR, zero) == WF_ARGUMENT);
+    cr_expect(wf_npy_open(&(wf_npy){0}, NULL) == WF_ARGUMENT);
     cr_expect(wf_npy_write(path, WF_F32, WF_SHAPE(-1), zero) == WF_ARGUMENT);
     cr_expect(count_entries(folder) == 1);
 }

@@ -194,6 +194,8 @@ Test(reduce, sum_to_undoes_broadcasting) {
     cr_assert(value(wf_sum_to(one, WF_SHAPE(4))) == 1 && wf_rank(wf_sum_to(one, WF_SHAPE(4))) == 1);
     cr_assert(!wf_ok(wf_sum_to(x, WF_SHAPE(2, 2, 4))));
     cr_assert(strstr(wf_graph_message(g), "[2,2,4]"), "%s", wf_graph_message(g));
+    cr_assert(!wf_ok(wf_sum_to(x, (wf_shape){.rank = WF_MAX_RANK + 1})));
+    cr_assert(!wf_ok(wf_sum_to(x, (wf_shape){.rank = INT32_MIN})));
     wf_graph_free(g);
 }
 

@@ -249,7 +249,10 @@ Test(views, mistakes_in_placement_are_named) {
     refuses(part[0], "split: extent 3 of axis 1");
     wf_split(X, 0, 1, part);
     refuses((wf_tensor){graph, 0}, "split");
+    wf_split(X, 3, 1, NULL);
+    refuses((wf_tensor){graph, 0}, "out is NULL");
     wf_graph_free(graph);
+    cr_assert(!wf_ok(wf_add_n(NULL, 3)));
     cr_assert(!wf_ok(wf_concat(NULL, 0, 0)) && strstr(wf_error(), "no input"));
     cr_assert(!wf_ok(wf_stack(NULL, 3, 0)) && !wf_ok(wf_stack((wf_tensor[]){{0}}, 1, 0)));
     cr_assert(!wf_ok(wf_reshape((wf_tensor){0}, WF_SHAPE(1))));
