@@ -156,11 +156,12 @@ static wf_status run(sweep *s, wf_tensor y, wf_tensor seed) {
     return status;
 }
 
-static wf_status check(wf_tensor y, wf_tensor g, const wf_tensor *x, int n) {
+static wf_status check(wf_tensor y, wf_tensor g, const wf_tensor *x, int n, const wf_tensor *dx) {
     if (!y.graph) return wf_fail(WF_MODEL, "wf_grad: y is an empty handle");
     const wf_status ok = wf_graph_status(y.graph);
     if (ok) return ok;
-    if (n < 0 || (n > 0 && !x)) return wf_fail(WF_ARGUMENT, "wf_grad: x is NULL or n is negative");
+    if (n < 0 || (n > 0 && (!x || !dx)))
+        return wf_fail(WF_ARGUMENT, "wf_grad: x or dx is NULL or n is negative");
     if (!wf_ok(y) || !wf_dtype_is_real(wf_dtype_of(y)))
         return wf_fail(WF_MODEL, "wf_grad: y must be f32 or f64, it is %s",
                        wf_ok(y) ? wf_dtype_name(wf_dtype_of(y)) : "not a value");
@@ -179,7 +180,7 @@ static wf_status check(wf_tensor y, wf_tensor g, const wf_tensor *x, int n) {
 
 wf_status wf_vjp(wf_tensor y, wf_tensor g, const wf_tensor *x, int n, wf_tensor *dx) {
     for (int i = 0; i < n && dx; i++) dx[i] = wf_handle(y.graph, 0);
-    wf_status status = check(y, g, x, n);
+    wf_status status = check(y, g, x, n, dx);
     if (status) return status;
     sweep s = {.g = y.graph, .n = wf_graph_size(y.graph), .n_pool = 1};
     s.cap = 1024;
@@ -217,6 +218,6 @@ wf_status wf_grad(wf_tensor y, const wf_tensor *x, int n, wf_tensor *dx) {
         return wf_fail(WF_MODEL, "wf_grad: y must have one element, it is %s; sum or average it",
                        wf_shape_text(&s, text, sizeof text));
     }
-    if (!wf_ok(y) || !wf_dtype_is_real(wf_dtype_of(y))) return check(y, y, x, n);
+    if (!wf_ok(y) || !wf_dtype_is_real(wf_dtype_of(y))) return check(y, y, x, n, dx);
     return wf_vjp(y, wf_ones_like(y), x, n, dx);
 }

@@ -73,7 +73,7 @@ WF_API void *wf_data_named(wf_program *p, const char *name, size_t *bytes);
 WF_API wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size_t bytes);
 WF_API wf_status wf_read(wf_program *p, wf_tensor output, void *data, size_t bytes);
 
-WF_API wf_status wf_program_set_threads(wf_program *p, int threads); /* >= 1; 0: default */
+WF_API wf_status wf_program_set_threads(wf_program *p, int threads); /* 1 .. 1024; 0: default */
 
 /* What the plan came to. */
 typedef struct wf_program_info {

@@ -7,6 +7,10 @@
 #include "tensor/contract.h"
 #include "tensor/size.h"
 
+/* More than this is a mistake, and libgomp ends the process when it cannot have what it is asked
+ * for. */
+#define MAX_THREADS 1024
+
 void wf_program_free(wf_program *p) {
     if (!p) return;
     wf_ports_free(p);
@@ -20,10 +24,11 @@ void wf_program_free(wf_program *p) {
 
 wf_status wf_program_set_threads(wf_program *p, int threads) {
     if (!p) return wf_fail(WF_ARGUMENT, "wf_program_set_threads: the program is NULL");
-    if (threads < 0)
-        return wf_fail(WF_ARGUMENT, "wf_program_set_threads: %d threads; 0 or more is asked for",
-                       threads);
+    if (threads < 0 || threads > MAX_THREADS)
+        return wf_fail(WF_ARGUMENT, "wf_program_set_threads: %d threads; 0 to %d can be asked for",
+                       threads, MAX_THREADS);
     if (threads == 0) threads = omp_get_max_threads();
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
     size_t bytes;
     wf_region scratch;
     if (!wf_mul_size(p->scratch_step, (size_t)threads, &bytes))

@@ -199,7 +199,7 @@ wf_tensor wf_einsum(const char *text, const wf_tensor *x, int n) {
     if (!text || n > 2)
         return wf_graph_fail(g, "einsum: needs a specification and one or two operands");
     for (int o = 0; o < n; o++)
-        if (!one_graph("einsum", x[0], x[o])) return wf_handle(g, 0);
+        if (!one_graph("einsum", x[n - 1], x[o])) return wf_handle(g, 0);
     spec e;
     if (!parse(text, &e) || (!e.explicit && !imply_output(&e)))
         return wf_graph_fail(g, "einsum: \"%s\" is not of the form \"ij,jk->ik\" (letters, at most "

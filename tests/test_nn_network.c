@@ -131,7 +131,8 @@ static void check_evaluation(wf_params *p, wf_dtype dtype, double most) {
               wf_error());
     wf_graph_free(g);
     const double d = distance("network.eval.y", WF_F32, images * PIXELS, y);
-    cr_assert(d <= most, "predictions: relative distance %.2g", d);
+    /* Three steps of Adam in f32 by kernels without multiply-add: 1.8e-4. */
+    cr_assert(d <= (dtype == WF_F64 ? most : 10 * most), "predictions: relative distance %.2g", d);
     wf_image_metrics m = {0};
     wf_image_metrics_add(&m, y, target, images, SIZE, SIZE);
     const wf_image_scores s = wf_image_metrics_scores(&m);
@@ -150,8 +151,8 @@ static void expect_step(const char *name, int step, const void *data, wf_dtype d
 
 static void train(wf_dtype dtype, bool separate) {
     /* Files of gradients are f32. In f32 Adam turns the rounding of gradients near zero into steps
-     * of full size, which the second norm shows. */
-    /* f32: the bound of the golden gradients; kernels without multiply-add come to 3e-5. */
+     * of full size, which the second norm shows. For gradients f32 has the bound of the
+     * golden ones; kernels without multiply-add come to 3e-5. */
     const double most = dtype == WF_F64 ? 1e-7 : 1e-4;
     const double exact = dtype == WF_F64 ? 1e-12 : 1e-5;
     const double exact_norm = dtype == WF_F64 ? 4e-12 : 2e-4;
