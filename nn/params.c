@@ -188,8 +188,8 @@ static wf_status create(wf_params *p, const char *name, const wf_shape *shape, w
     const int64_t count = wf_shape_count(shape);
     char text[128];
     if ((unsigned)o->dtype >= WF_N_DTYPE || count < 0 || count > PTRDIFF_MAX / 16)
-        return wf_fail(WF_MODEL, "parameter \"%s\" cannot have dtype %d and shape %s", name,
-                       (int)o->dtype, wf_shape_text(shape, text, sizeof text));
+        return wf_fail(WF_MODEL, "parameter \"%s\" cannot have dtype %s and shape %s", name,
+                       wf_dtype_name(o->dtype), wf_shape_text(shape, text, sizeof text));
     if (o->n_parts < 0 || (o->n_parts > 0 && (!o->part || shape->rank < 1 ||
                                               shape->dim[0] % o->n_parts != 0)))
         return wf_fail(WF_MODEL, "parameter \"%s\" %s does not fall into %d parts along axis 0",

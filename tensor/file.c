@@ -196,6 +196,7 @@ wf_status wf_file_write(wf_file *f, const void *data, size_t bytes) {
 }
 
 wf_status wf_file_commit(wf_file *f) {
+    if (!f) return wf_fail(WF_ARGUMENT, "wf_file_commit: the file is NULL");
     flush_buffer(f);
     if (!f->error && fsync(f->fd)) note(f, "fsync", errno);
     if (close(f->fd)) note(f, "close", errno);

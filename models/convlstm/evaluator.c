@@ -29,11 +29,13 @@ void evaluator_close(evaluator *e) {
     *e = (evaluator){.n = 0};
 }
 
-/* Sums of each clip of a batch: y, target (T, N, H, W, 1) -> sum (N). */
+/* Sums of each clip of a batch: y, target (T, N, H, W, 1) -> sum (N), on the program's threads. */
 static void measure_batch(wf_image_metrics *sum, const float *y, const float *target,
-                          convlstm_size size) {
+                          const convlstm_program *program) {
+    const convlstm_size size = program->size;
     const int64_t frame = size.height * size.width;
-#pragma omp parallel for schedule(dynamic)
+    const int threads = wf_program_describe(program->program).threads;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t n = 0; n < size.batch; n++) {
         sum[n] = (wf_image_metrics){.images = 0};
         for (int64_t t = 0; t < size.frames; t++) {
@@ -61,13 +63,13 @@ wf_status evaluator_run(evaluator *e, const clips *c, const int64_t *index, bool
         wf_status status = clips_batch(c, index, done, now->size.batch, now->x, e->target);
         if (!status) status = wf_run(now->program);
         if (status) return status;
-        measure_batch(e->clip, now->y, e->target, now->size);
+        measure_batch(e->clip, now->y, e->target, now);
         for (int64_t n = 0; n < now->size.batch; n++) {
             wf_image_metrics_merge(&total, &e->clip[n]);
             add_scores(&out->running, wf_image_metrics_scores(&total), 1 / (double)e->n);
         }
         if (with_copy) {
-            measure_batch(e->clip, now->x, e->target, now->size);
+            measure_batch(e->clip, now->x, e->target, now);
             for (int64_t n = 0; n < now->size.batch; n++)
                 wf_image_metrics_merge(&copied, &e->clip[n]);
         }
