@@ -12,8 +12,8 @@
  *     rounded to f32 one by one from the lowest. Reductions follow Muller, Elementary Functions,
  *     3rd ed., chapters 9 to 11.
  *   - Largest errors in ulp over all 2^32 floats (bench_scalar 1): exp 0.93, expm1 1.54, log 0.94,
- *     log1p 1.48, tanh 1.37, sigmoid 1.65, erf 1.40, softplus 1.89, silu 2.69, gelu 6.7; sin and cos
- *     (glibc) 0.57.
+ *     log1p 1.48, tanh 1.37, sigmoid 1.65, erf 1.40, softplus 1.89, silu 2.69, gelu 6.7; sin and
+ *     cos (glibc) 0.57.
  *   - f64 functions (suffix _d) are libm's, or plain compositions of them. */
 #ifndef WEFT_SCALAR_H
 #define WEFT_SCALAR_H
