@@ -96,9 +96,17 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
+# The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
+$(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
+$(B)/mish.so: models/plugin/mish.c
+	$(say) LD $@
+	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
+
 $(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS) -ldl
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
 
 $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
@@ -113,12 +121,16 @@ setup: ## install what the project needs (apt; dnf, pacman, brew as best effort)
 	$(Q)sh .ci/setup
 
 RUN = runs/quick
-run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (3 minutes), evaluate it, draw a GIF
+run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two), evaluate it, draw a GIF
 	@+$(make) $(B)/convlstm
 	$(Q)sh models/convlstm/quick.sh $(B)/convlstm $(RUN)
 
+run-plugin: ## train with an activation function from a plain shared object
+	@+$(make) $(B)/plugin $(B)/mish.so
+	$(Q)$(B)/plugin $(B)/mish.so
+
 test: | $(FIRST) ## build and pass the tests
-	@+$(make) $(B)/weft-tests $(B)/convlstm
+	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so
 	$(Q)sh tests/run.sh $(B)
 
 bench: ## measure: verifies each result before timing it
@@ -172,6 +184,6 @@ clean: ## remove build/ and the quick run
 	$(Q)rm -rf $(B) $(RUN)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run test bench data lint layers san install uninstall clean help
+.PHONY: all setup run run-plugin test bench data lint layers san install uninstall clean help

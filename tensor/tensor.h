@@ -90,4 +90,5 @@ WF_API wf_tensor wf_assign(wf_tensor leaf, wf_tensor value);
 
 #include "tensor/ops.h"
 #include "tensor/io.h"
+#include "tensor/cfunction.h"
 #endif

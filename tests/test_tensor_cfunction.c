@@ -1,6 +1,7 @@
 /* C functions as operations: both forms, gradients, and what registration refuses. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,4 +107,14 @@ Test(cfunction, registration_refuses_what_it_cannot_call) {
         wf_cfunction_new(&f, "f", "f64(f64, f64)", (wf_anyfn *)hypotenuse,
                          (wf_cfunction_opt){.n_grad = 1, .grad = (const wf_cfunction *[]){NULL}}) ==
         WF_ARGUMENT);
+}
+
+/* The example of models/plugin checks the gradient itself and fails unless it learns. */
+Test(cfunction, the_example_trains_with_a_plain_shared_object) {
+    const char *command = getenv("WEFT_PLUGIN");
+    if (!command) {
+        printf("skipped: the plugin example (make test sets WEFT_PLUGIN)\n");
+        return;
+    }
+    cr_assert(system(command) == 0, "%s", command);
 }
