@@ -1,5 +1,6 @@
 /* Ports: the buffers of a program by handle and by name. A handle is recognised by its id and by
- * the address of its graph, which is compared and never followed: the graph may be gone. */
+ * the address of its graph, which is compared and never followed: the graph may be freed. The
+ * program holds the address, so that no later graph gets it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,8 @@ wf_status wf_ports_find(wf_program *p, const wf_stage *written, const wf_tensor 
     uint32_t room = (uint32_t)n;
     for (uint32_t id = 1; live && id < wf_graph_size(g); id++)
         room += live[id] && wf_graph_node(g, id)->op == &wf_op_leaf;
-    p->graph = g;
+    p->graph = written->graph;
+    wf_graph_hold(p->graph);
     p->port = calloc(room ? room : 1, sizeof *p->port);
     wf_status s = WF_OK;
     if (!live || !p->port) s = wf_fail(WF_MEMORY, "out of memory in the compiler");
@@ -102,6 +104,8 @@ void wf_ports_free(wf_program *p) {
     free(p->port);
     p->port = NULL;
     p->n_port = 0;
+    wf_graph_drop(p->graph);
+    p->graph = NULL;
 }
 
 /* --- using them ------------------------------------------------------------------------------- */

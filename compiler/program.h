@@ -19,7 +19,7 @@ typedef struct wf_port {
 } wf_port;
 
 struct wf_program {
-    const void *graph;  /* address of the graph that handles belong to; never followed */
+    wf_graph *graph;    /* that handles belong to, held for its address; never followed */
     wf_stage stage;     /* after the passes: attributes and constants that launches point to */
     wf_plan plan;
     wf_port *port;      /* (n_port) by id; of equal ids by kind */

@@ -2,7 +2,6 @@
  *
  * node[0] is poison. Scopes live in scope.c, leaves in leaf.c; both see the struct through
  * graph_struct.h. */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +9,10 @@
 #include "tensor/graph_struct.h"
 #include "tensor/size.h"
 
-static atomic_uint_fast64_t next_serial = 1;
-
 wf_graph *wf_graph_new(void) {
     wf_graph *g = calloc(1, sizeof *g);
     if (!g) return NULL;
-    g->serial = atomic_fetch_add(&next_serial, 1);
+    atomic_init(&g->holders, 1);
     g->cap = 256;
     g->node = calloc(g->cap, sizeof *g->node);
     g->n = 1;
@@ -24,6 +21,12 @@ wf_graph *wf_graph_new(void) {
         return NULL;
     }
     return g;
+}
+
+void wf_graph_hold(wf_graph *g) { atomic_fetch_add(&g->holders, 1); }
+
+void wf_graph_drop(wf_graph *g) {
+    if (g && atomic_fetch_sub(&g->holders, 1) == 1) free(g);
 }
 
 void wf_graph_free(wf_graph *g) {
@@ -35,7 +38,11 @@ void wf_graph_free(wf_graph *g) {
     free(g->assigned);
     wf_scopes_free(&g->scopes);
     wf_arena_free(&g->mem);
-    free(g);
+    g->n = g->n_leaf = g->n_assigned = 0;
+    g->scopes = (wf_scopes){0};
+    g->status = WF_MODEL;
+    snprintf(g->message, sizeof g->message, "the graph was freed");
+    wf_graph_drop(g);
 }
 
 wf_graph *wf_graph_like(const wf_graph *from) {
@@ -50,7 +57,6 @@ wf_graph *wf_graph_like(const wf_graph *from) {
 }
 
 uint32_t wf_graph_size(const wf_graph *g) { return g->n; }
-uint64_t wf_graph_serial(const wf_graph *g) { return g->serial; }
 const wf_node *wf_graph_node(const wf_graph *g, uint32_t id) { return &g->node[id]; }
 const uint32_t *wf_node_in(const wf_graph *g, uint32_t id) { return g->edge + g->node[id].in0; }
 void wf_graph_set_consing(wf_graph *g, bool on) { g->consing = on; }

@@ -2,6 +2,8 @@
 #ifndef WEFT_GRAPH_STRUCT_H
 #define WEFT_GRAPH_STRUCT_H
 
+#include <stdatomic.h>
+
 #include "tensor/arena.h"
 #include "tensor/graph.h"
 
@@ -32,7 +34,7 @@ struct wf_graph {
     uint32_t n_assigned, assigned_cap;
     wf_scopes scopes;
     wf_arena mem;
-    uint64_t serial;
+    atomic_uint holders; /* the graph itself until it is freed, and programs made from it */
     wf_status status;
     char message[768];
 };
