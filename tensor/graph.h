@@ -29,8 +29,8 @@ typedef struct wf_node {
 WF_API uint32_t wf_graph_size(const wf_graph *g);
 WF_API const wf_node *wf_graph_node(const wf_graph *g, uint32_t id);
 WF_API const uint32_t *wf_node_in(const wf_graph *g, uint32_t id);
-/* Keeps g's address from being used again until wf_graph_drop, so that a handle can be recognised by
- * it: wf_graph_free then leaves an empty, poisoned graph behind. For programs. */
+/* Keeps g's address from being used again until wf_graph_drop, so that a handle can be recognised
+ * by it: wf_graph_free then leaves an empty, poisoned graph behind. For programs. */
 WF_API void wf_graph_hold(wf_graph *g);
 WF_API void wf_graph_drop(wf_graph *g); /* NULL is fine */
 static inline wf_tensor wf_handle(wf_graph *g, uint32_t id) { return (wf_tensor){g, id}; }
