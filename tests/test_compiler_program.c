@@ -385,8 +385,8 @@ Test(compiler_now, eval_and_print) {
     wf_graph_free(g);
 }
 
-/* An allocator likes to give the next graph the address of the last; its handles are not ours. glibc
- * keeps the first seven freed blocks of a size from calloc, so others are freed before. */
+/* An allocator likes to give the next graph the address of the last; its handles are not ours.
+ * glibc keeps the first seven freed blocks of a size from calloc, so others are freed before. */
 Test(compiler_program, handles_of_a_later_graph_are_foreign) {
     enum { KEPT = 7, LATER = 200 };
     wf_graph *before[KEPT], *later[LATER], *g = wf_graph_new();
