@@ -46,47 +46,55 @@ static bool conflicts(const epoch *e, const range *r) {
     return false;
 }
 
-static uint32_t n_ranges(const wf_launch *l) {
-    return l->rows * ((uint32_t)l->call.n_in + l->n_out) + (l->shared != 0);
+/* Operands and results of each row of launch l, and its shared area, behind the n that are there;
+ * MOST + 1 if there is no room. */
+static int add_ranges(const wf_plan *p, const wf_launch *l, bool single, range *to, int n) {
+    const uint32_t n_in = (uint32_t)l->call.n_in, arrays = n_in + l->n_out;
+    for (uint32_t row = 0; row < l->rows; row++) {
+        const uint32_t at = l->group ? p->sweep[l->group - 1 + row].array : l->array;
+        for (uint32_t k = l->merges ? n_in : 0; k < arrays; k++) {
+            if (p->storage[p->operand[at + k].storage].where == WF_WHERE_TILE) continue;
+            if (n >= MOST) return MOST + 1;
+            to[n] = range_of(p, p->operand[at + k].storage, &p->array[at + k],
+                             p->operand[at + k].offset);
+            to[n].write = k >= n_in;
+            to[n++].single = single;
+        }
+    }
+    if (!l->shared) return n;
+    if (n >= MOST) return MOST + 1;
+    to[n] = range_of(p, l->shared, NULL, 0);
+    to[n++].single = single;
+    return n;
 }
 
-/* The ranges of launch l: operands and results of each row, shared area. */
-static range range_at(const wf_plan *p, const wf_launch *l, uint32_t i) {
-    const uint32_t n = (uint32_t)l->call.n_in + l->n_out, row = i / n, k = i % n;
-    range r;
-    if (row < l->rows) {
-        const uint32_t at = (l->group ? p->sweep[l->group - 1 + row].array : l->array) + k;
-        r = range_of(p, p->operand[at].storage, &p->array[at], p->operand[at].offset);
-        r.write = k >= (uint32_t)l->call.n_in;
-    } else {
-        r = range_of(p, l->shared, NULL, 0);
-    }
-    r.single = l->single;
-    return r;
+/* Those of a launch, or of all members of the chain that it begins. */
+static int ranges_of(const wf_plan *p, uint32_t id, range *to) {
+    const wf_launch *l = &p->launch[id];
+    const uint32_t members = l->chain ? p->chain[l->chain - 1].n : 1;
+    int n = 0;
+    for (uint32_t m = 0; m < members && n <= MOST; m++)
+        n = add_ranges(p, &p->launch[id + m], l->single, to, n);
+    return n;
 }
 
 wf_status wf_plan_barriers(wf_plan *p) {
-    epoch *e = malloc(sizeof *e);
+    epoch *e = malloc(2 * sizeof *e), *now = e + 1;
     if (!e) return wf_fail(WF_MEMORY, "out of memory in the compiler");
     e->n = 0;
     p->n_barriers = 0;
     for (uint32_t id = 0; id < p->n_launch; id++) {
         wf_launch *l = &p->launch[id];
-        const uint32_t n = n_ranges(l);
-        l->barrier = e->n + (int)n > MOST && e->n > 0;
-        for (uint32_t i = 0; i < n && !l->barrier; i++) {
-            const range r = range_at(p, l, i);
-            l->barrier = conflicts(e, &r);
-        }
+        if (l->chain && p->chain[l->chain - 1].first != id) continue;
+        now->n = ranges_of(p, id, now->r);
+        l->barrier = e->n + now->n > MOST && e->n > 0;
+        for (int i = 0; i < now->n && !l->barrier; i++) l->barrier = conflicts(e, &now->r[i]);
         if (l->barrier) {
             p->n_barriers++;
             e->n = 0;
         }
-        if (n > MOST) { /* not remembered: the next launch waits in any case */
-            e->n = MOST;
-            continue;
-        }
-        for (uint32_t i = 0; i < n; i++) e->r[e->n++] = range_at(p, l, i);
+        for (int i = 0; i < now->n && now->n <= MOST; i++) e->r[e->n++] = now->r[i];
+        if (now->n > MOST) e->n = MOST; /* not remembered: the next launch waits in any case */
     }
     free(e);
     return WF_OK;

@@ -122,7 +122,8 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
     if (!s && checks) s = wf_plan_verify(&p->plan);
     if (!s) s = wf_ports_find(p, written, output, n);
     if (s) return s;
-    if (!wf_align_size(p->plan.scratch_bytes, WF_ALIGN, &p->scratch_step))
+    if (!wf_align_size(p->plan.scratch_bytes, WF_ALIGN, &p->scratch_step) ||
+        !wf_add_size(p->scratch_step, p->plan.chain_bytes, &p->scratch_step))
         return wf_fail(WF_MEMORY, "a kernel's scratch is too large");
     s = wf_program_set_threads(p, o->threads);
     if (!s) s = wf_region_map(&p->arena, p->plan.arena_bytes, p->threads, "intermediate values");

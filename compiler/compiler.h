@@ -25,6 +25,7 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
     X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, facts, pads, dead code */     \
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
     X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
+    X(CHAIN, "chain")       /* kernels one after another on a block of rows in cache */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
     X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */                     \
     X(CODE, "code")         /* groups as machine code (WF_JIT); off: the tile interpreter */
@@ -81,13 +82,16 @@ typedef struct wf_program_info {
     size_t live_bytes;        /* lower bound: the largest set of values alive at once */
     size_t scratch_bytes;     /* of all workers together, beside the arena */
     uint32_t nodes;           /* after the passes */
-    uint32_t launches;        /* kernel calls a run */
+    uint32_t launches;        /* kernel calls a run; a chain is one */
     uint32_t copies;          /* of them: pure copies (views and placements that had to move) */
     uint32_t reference;       /* of them: reference evaluators (no tuned kernel) */
     uint32_t group_launches;  /* of them: groups of elementwise operations */
     uint32_t groups;          /* groups; independent ones of one kernel share a launch */
     uint32_t kernels;         /* distinct groups */
     uint32_t fused;           /* operations in groups */
+    uint32_t chains;          /* launches that run several kernels block by block */
+    uint32_t chained;         /* kernels in them, and */
+    double tile_bytes;        /* their values between, a run: in cache, never in memory */
     double moved_bytes;       /* read and written by groups and elementwise operations, a run */
     double alone_bytes;       /* the same if each operation were launched alone */
     uint32_t barriers;        /* a run, beside those inside launches */

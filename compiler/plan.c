@@ -199,6 +199,7 @@ static wf_status plan_all(wf_planner *q) {
         s = group ? plan_group(q, group) : plan_one(q, id);
     }
     if (!s) s = plan_assigns(q);
+    if (!s && !(q->off & WF_PASS_CHAIN)) s = wf_plan_chains(q->plan);
     if (!s) s = wf_plan_tables(q->plan);
     return s ? s : wf_plan_offsets(q->plan, !(q->off & WF_PASS_INPLACE));
 }
@@ -245,7 +246,7 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
 
 void wf_plan_free(wf_plan *p) {
     void *const own[] = {p->launch, p->array,  p->operand, p->storage, p->pieces,
-                         p->output, p->input, p->kernel, p->sweep};
+                         p->output, p->input, p->kernel, p->sweep, p->chain};
     for (uint32_t i = 0; i < p->n_kernel; i++) free(p->kernel[i].text);
     wf_code_free(p->code);
     wf_fusion_free(&p->fusion);
@@ -263,20 +264,25 @@ static int64_t sweep_pieces(const wf_plan *p, const wf_launch *l) {
 wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
     for (uint32_t i = 1; i < p->n_storage; i++) {
         wf_storage *s = &p->storage[i];
-        if (s->where == WF_WHERE_LEAF) continue;
+        if (s->where == WF_WHERE_LEAF || s->where == WF_WHERE_TILE) continue;
         s->data = (char *)(s->where == WF_WHERE_ARENA ? arena : buffers) + s->offset;
     }
     for (uint32_t i = 0; i < p->n_array; i++)
-        p->array[i].data = (char *)p->storage[p->operand[i].storage].data + p->operand[i].offset;
+        if (p->storage[p->operand[i].storage].where != WF_WHERE_TILE)
+            p->array[i].data =
+                (char *)p->storage[p->operand[i].storage].data + p->operand[i].offset;
     for (uint32_t i = 0; i < p->n_launch; i++) {
         wf_launch *l = &p->launch[i];
         l->call.in = p->array + l->array;
         l->call.out = p->array[l->array + (uint32_t)l->call.n_in];
         l->single = true;
+        const bool heads = l->chain && p->chain[l->chain - 1].first == i;
         for (int phase = 0; phase < l->phases; phase++) {
-            const int64_t n = l->group  ? sweep_pieces(p, l)
-                              : l->fast ? l->fast->pieces(&l->call, phase)
-                                        : 1;
+            const int64_t n = heads && phase == l->phases - 1 ? p->chain[l->chain - 1].blocks
+                              : l->merges ? l->fast->by_rows->merge_pieces(&l->call)
+                              : l->group  ? sweep_pieces(p, l)
+                              : l->fast   ? l->fast->pieces(&l->call, phase)
+                                          : 1;
             if (n < 0) return wf_fail(WF_INTERNAL, "%s: a negative number of pieces",
                                       l->call.op->name);
             p->pieces[l->pieces + (uint32_t)phase] = n;

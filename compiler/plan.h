@@ -21,13 +21,15 @@ typedef enum wf_where {
     WF_WHERE_INPUT,  /* the program's buffer, written between runs */
     WF_WHERE_OUTPUT, /* the program's buffer, read between runs */
     WF_WHERE_ARENA,  /* live during a part of a run */
+    WF_WHERE_TILE,   /* live during a block of a chain, in the scratch of each worker */
 } wf_where;
 
 typedef struct wf_storage {
     wf_where where;
     size_t bytes;
     uint32_t first, last; /* launches; first > last: never touched */
-    size_t offset;        /* in the arena, or in the block of inputs and outputs */
+    size_t offset;        /* in the arena, the block of inputs and outputs, or the tiles */
+    size_t row_bytes;     /* TILE: of one row of its chain */
     void *data;           /* LEAF: from the start; else after wf_plan_bind */
 } wf_storage;
 
@@ -51,7 +53,21 @@ typedef struct wf_launch {
     bool copy;            /* moves elements only */
     bool single;          /* all phases have at most one piece: worker 0 runs it */
     bool barrier;         /* workers meet before it */
+    uint32_t chain;       /* 1 + that in plan->chain which it is a member of, 0: none */
+    int64_t scale;        /* of a member: its rows (of a group: elements) for one row of the chain */
+    int64_t slices;       /* partials of a fold by blocks, 0: none */
+    bool folds;           /* a member that leaves partials */
+    bool merges;          /* it merges them; the member of the same node makes them */
 } wf_launch;
+
+/* Launches that run block by block (chain.h). Their last phase is a piece a block. */
+typedef struct wf_chain {
+    uint32_t first, n;    /* in plan->launch */
+    int64_t rows, blocks;
+    int64_t block_rows;   /* 0: as the kernel of the anchor cuts */
+    int64_t most_rows;    /* of a block */
+    size_t bytes;         /* scratch: arrays of the members, tiles */
+} wf_chain;
 
 typedef struct wf_operand {
     uint32_t storage;
@@ -73,7 +89,6 @@ typedef struct wf_sweep {
     uint32_t array;       /* as that of a launch */
     uint32_t fused;       /* in the fusion's list */
     int64_t lines, cuts, pieces;
-    uint64_t bytes;       /* read and written */
     uint64_t alone;       /* that the members would read and write one by one */
 } wf_sweep;
 
@@ -93,15 +108,18 @@ typedef struct wf_plan {
     wf_kernel *kernel;     /* (n_kernel) */
     wf_code *code;         /* theirs, from wf_plan_code on; NULL: they are interpreted */
     wf_sweep *sweep;       /* (n_sweep) one for each group */
+    wf_chain *chain;       /* (n_chain) */
     wf_fusion fusion;
-    uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep;
-    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap;
+    uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep, n_chain;
+    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap, chain_cap;
     uint32_t *output;      /* (n_output) storage of root i, an output or an input */
     uint32_t n_output;
     wf_plan_input *input;  /* (n_input) those that are needed after the passes */
     uint32_t n_input, input_cap;
     wf_arena mem;          /* the scalars that constants are */
-    size_t arena_bytes, live_bytes, buffer_bytes, scratch_bytes; /* scratch of one worker */
+    size_t arena_bytes, live_bytes, buffer_bytes;
+    size_t scratch_bytes, chain_bytes; /* of one worker: of kernels, then of chains */
+    uint64_t tile_bytes; /* of all values in tiles */
     uint32_t n_copies, n_reference, n_barriers;
 } wf_plan;
 
@@ -168,11 +186,23 @@ wf_call wf_plan_dense_call(wf_planner *q, uint32_t node, const wf_array *out);
 wf_status wf_plan_sweep(wf_planner *q, uint32_t group);
 void wf_sweep_run(const wf_plan *p, const wf_launch *l, int64_t first, int64_t last,
                   void *scratch);
+/* Elements [first, last) of a sweep's space, with its arrays at `a`. */
+void wf_sweep_span(const wf_plan *p, const wf_launch *l, const wf_array *a, int64_t first,
+                   int64_t last, void *scratch);
+/* Bytes that a sweep reads and writes in memory: not in tiles. */
+uint64_t wf_sweep_bytes(const wf_plan *p, const wf_launch *l, uint32_t row);
 /* Bytes of the elements of `a` that differ in address. */
 uint64_t wf_bytes_seen(const wf_array *a);
 
+/* chain.c: launches that go block by block over the same rows become chains. */
+wf_status wf_plan_chains(wf_plan *p);
+/* chain_run.c: blocks [first, last). */
+void wf_chain_run(const wf_plan *p, const wf_chain *c, int64_t first, int64_t last, void *scratch);
+
 /* table.c: independent launches of one kernel become rows of one. */
 wf_status wf_plan_tables(wf_plan *p);
+/* Lifetimes of storages from the order of launches. A chain is one moment. */
+void wf_plan_lifetimes(wf_plan *p);
 
 /* True if the operand `in` dies in the launch at `when` and fills a storage of its own, dense, that
  * a result of type `out` may overwrite if nothing else reads it in another way. */

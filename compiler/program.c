@@ -44,10 +44,10 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
 static void count_elementwise(const wf_plan *plan, wf_program_info *info) {
     for (uint32_t i = 0; i < plan->n_launch; i++) {
         const wf_launch *l = &plan->launch[i];
-        info->group_launches += l->group != 0;
+        info->group_launches += l->group && !l->chain;
         for (uint32_t row = 0; l->group && row < l->rows; row++) {
             const wf_sweep *s = &plan->sweep[l->group - 1 + row];
-            info->moved_bytes += (double)s->bytes;
+            info->moved_bytes += (double)wf_sweep_bytes(plan, l, row);
             info->alone_bytes += (double)s->alone;
             info->fused += plan->fusion.list[s->fused].n;
         }
@@ -59,6 +59,13 @@ static void count_elementwise(const wf_plan *plan, wf_program_info *info) {
             info->alone_bytes += bytes;
         }
     }
+}
+
+/* A chain is one. */
+static uint32_t count_launches(const wf_plan *plan) {
+    uint32_t n = plan->n_launch;
+    for (uint32_t i = 0; i < plan->n_chain; i++) n -= plan->chain[i].n - 1;
+    return n;
 }
 
 /* Two a term: terms that fall into the padding are counted too. */
@@ -85,7 +92,9 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .live_bytes = plan->live_bytes,
         .scratch_bytes = p->scratch.bytes,
         .nodes = wf_graph_size(p->stage.graph) - 1,
-        .launches = plan->n_launch,
+        .launches = count_launches(plan),
+        .chains = plan->n_chain,
+        .tile_bytes = (double)plan->tile_bytes,
         .copies = plan->n_copies,
         .reference = plan->n_reference,
         .groups = plan->n_sweep,
@@ -94,6 +103,7 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .flops = flops_of(plan),
         .threads = p->threads,
     };
+    for (uint32_t i = 0; i < plan->n_chain; i++) info.chained += plan->chain[i].n;
     count_elementwise(plan, &info);
     return info;
 }

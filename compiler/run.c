@@ -12,6 +12,8 @@ static void work(const wf_program *p, wf_team *team, int w, int n) {
     void *scratch = (char *)p->scratch.data + p->scratch_step * (size_t)w;
     for (uint32_t i = 0; i < plan->n_launch; i++) {
         const wf_launch *l = &plan->launch[i];
+        const wf_chain *chain = l->chain ? &plan->chain[l->chain - 1] : NULL;
+        if (chain && chain->first != i) continue; /* run by its first member */
         if (l->barrier && n > 1) wf_team_meet(team, n);
         if (l->single && w > 0) continue;
         if (!l->fast && !l->group) {
@@ -20,12 +22,15 @@ static void work(const wf_program *p, wf_team *team, int w, int n) {
         }
         void *shared = l->shared ? plan->storage[l->shared].data : NULL;
         for (int phase = 0; phase < l->phases; phase++) {
-            if (phase > 0 && n > 1 && !l->single) wf_team_meet(team, n);
+            if (phase > 0 && n > 1 && !l->single && plan->pieces[l->pieces + (uint32_t)phase - 1])
+                wf_team_meet(team, n);
             const int64_t pieces = plan->pieces[l->pieces + (uint32_t)phase];
             const int64_t first = l->single ? 0 : pieces * w / n;
             const int64_t last = l->single ? pieces : pieces * (w + 1) / n;
             if (first >= last) continue;
-            if (l->group) wf_sweep_run(plan, l, first, last, scratch);
+            if (chain && phase == l->phases - 1) wf_chain_run(plan, chain, first, last, scratch);
+            else if (l->merges) l->fast->by_rows->merge(&l->call, l->slices, first, last, shared);
+            else if (l->group) wf_sweep_run(plan, l, first, last, scratch);
             else l->fast->run(&l->call, phase, first, last, scratch, shared);
         }
     }

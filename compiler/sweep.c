@@ -274,6 +274,15 @@ uint64_t wf_bytes_seen(const wf_array *a) {
     return n;
 }
 
+uint64_t wf_sweep_bytes(const wf_plan *p, const wf_launch *l, uint32_t row) {
+    const uint32_t at = p->sweep[l->group - 1 + row].array;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < (uint32_t)l->call.n_in + l->n_out; i++)
+        if (p->storage[p->operand[at + i].storage].where != WF_WHERE_TILE)
+            sum += wf_bytes_seen(&p->array[at + i]);
+    return sum;
+}
+
 static uint64_t type_bytes(const weaver *v, uint32_t id) {
     const wf_type *t = &node_of(v, id)->type;
     size_t bytes = 0;
@@ -331,7 +340,6 @@ static wf_status append(weaver *v, uint32_t kernel) {
         memcpy(a.stride, w->stride, sizeof(int64_t) * (size_t)v->space.rank);
         p->array[at + i] = a;
         p->operand[at + i] = (wf_operand){w->storage, w->offset};
-        s->bytes += wf_bytes_seen(&a);
         wf_plan_touch(p, w->storage, id);
     }
     p->launch[id] = (wf_launch){.call = {.op = node_of(v, last)->op, .n_in = (int)v->n_in},
@@ -407,6 +415,25 @@ static void sweep(const wf_plan *p, const wf_sweep *s, int n, int64_t first, int
         const int64_t room = rows - line % rows, m = room < end - line ? room : end - line;
         call(p, s->kernel, a, n, line, m, 0, cols, scratch);
         line += m;
+    }
+}
+
+void wf_sweep_span(const wf_plan *p, const wf_launch *l, const wf_array *a, int64_t first,
+                   int64_t last, void *scratch) {
+    const uint32_t kernel = p->sweep[l->group - 1].kernel;
+    const int r = a->shape.rank, n = l->call.n_in + l->n_out;
+    const int64_t rows = a->shape.dim[r - 2], cols = a->shape.dim[r - 1];
+    while (first < last) {
+        const int64_t line = first / cols, col = first % cols, left = last - first;
+        if (col || left < cols) {
+            const int64_t wide = left < cols - col ? left : cols - col;
+            call(p, kernel, a, n, line, 1, col, wide, scratch);
+            first += wide;
+        } else {
+            const int64_t room = rows - line % rows, m = room < left / cols ? room : left / cols;
+            call(p, kernel, a, n, line, m, 0, cols, scratch);
+            first += m * cols;
+        }
     }
 }
 

@@ -49,7 +49,8 @@ static uint32_t find_table(const tabler *q, uint32_t i) {
     while (end < p->n_launch && end - i <= FAR && !conflicts(q, &p->launch[end])) end++;
     mark(q, l, false);
     for (uint32_t k = i + 1; k < end && to == i; k++)
-        if (p->launch[k].group && q->to[k] < end && kernel_of(p, &p->launch[k]) == kernel_of(p, l))
+        if (p->launch[k].group && !p->launch[k].chain && q->to[k] < end &&
+            kernel_of(p, &p->launch[k]) == kernel_of(p, l))
             to = q->to[k];
     return to;
 }
@@ -89,32 +90,51 @@ static bool rebuild(tabler *q) {
     return true;
 }
 
-static void find_lifetimes(wf_plan *p) {
+static void touch_all(wf_plan *p, const wf_launch *l, uint32_t when) {
+    for (uint32_t row = 0; row < l->rows; row++) {
+        const uint32_t array = l->group ? p->sweep[l->group - 1 + row].array : l->array;
+        for (uint32_t k = l->merges ? (uint32_t)l->call.n_in : 0; k < n_operands(l); k++)
+            wf_plan_touch(p, p->operand[array + k].storage, when);
+    }
+    if (l->shared) wf_plan_touch(p, l->shared, when);
+}
+
+void wf_plan_lifetimes(wf_plan *p) {
     for (uint32_t i = 1; i < p->n_storage; i++) {
         p->storage[i].first = UINT32_MAX;
         p->storage[i].last = 0;
     }
     for (uint32_t i = 0; i < p->n_launch; i++) {
         const wf_launch *l = &p->launch[i];
-        for (uint32_t row = 0; row < l->rows; row++) {
-            const uint32_t array = l->group ? p->sweep[l->group - 1 + row].array : l->array;
-            for (uint32_t k = 0; k < n_operands(l); k++)
-                wf_plan_touch(p, p->operand[array + k].storage, i);
-        }
-        if (l->shared) wf_plan_touch(p, l->shared, i);
+        touch_all(p, l, i);
+        if (!l->chain) continue;
+        const wf_chain *c = &p->chain[l->chain - 1];
+        touch_all(p, l, c->first);
+        touch_all(p, l, c->first + c->n - 1);
     }
 }
 
+static void find_chains(wf_plan *p) {
+    for (uint32_t i = p->n_launch; i-- > 0;)
+        if (p->launch[i].chain) p->chain[p->launch[i].chain - 1].first = i;
+}
+
 wf_status wf_plan_tables(wf_plan *p) {
-    if (p->n_sweep < 2) return WF_OK;
+    if (p->n_sweep < 2) {
+        wf_plan_lifetimes(p);
+        return WF_OK;
+    }
     tabler q = {.p = p,
                 .to = calloc((size_t)p->n_launch + 1, sizeof *q.to),
                 .mark = calloc((size_t)p->n_storage + 1, 1)};
     bool ok = q.to && q.mark;
     for (uint32_t i = p->n_launch; ok && i-- > 0;)
-        q.to[i] = p->launch[i].group ? find_table(&q, i) : i;
+        q.to[i] = p->launch[i].group && !p->launch[i].chain ? find_table(&q, i) : i;
     ok = ok && rebuild(&q);
-    if (ok) find_lifetimes(p);
+    if (ok) {
+        find_chains(p);
+        wf_plan_lifetimes(p);
+    }
     free(q.to);
     free(q.mark);
     return ok ? WF_OK : wf_fail(WF_MEMORY, "out of memory in the compiler");

@@ -423,6 +423,48 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
     }
 }
 
+/* --- by rows ---------------------------------------------------------------------------------- */
+
+/* True if the loops of batch, rows and columns, in this order, are the axes of the output. */
+static bool rows_lead(const wf_contract_plan *p) {
+    const int *const class[] = {p->batch_loop, p->m_loop, p->n_loop};
+    const int count[] = {p->n_batch, p->n_m, p->n_n};
+    int last = -1;
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < count[k]; i++) {
+            if (p->c->out[class[k][i]] == 1) continue;
+            if (class[k][i] < last) return false;
+            last = class[k][i];
+        }
+    return true;
+}
+
+/* A block is a piece that has all columns of its rows. */
+static bool row_form(const wf_call *c, wf_row_form *out) {
+    wf_contract_plan p;
+    wf_lanes l;
+    if (choose(c, &p, &l) != BY_TILES || p.n_blocks != 1 || !rows_lead(&p)) return false;
+    *out = (wf_row_form){.rows = p.batch * p.m, .blocks = p.batch * p.m_blocks};
+    return true;
+}
+
+static void row_block(const wf_call *c, int64_t i, int64_t *first, int64_t *rows) {
+    wf_contract_plan p;
+    wf_contract_plan_make(&p, c);
+    wf_piece w = {.p = &p};
+    locate(&w, i);
+    *rows = w.rows;
+    *first = i / p.m_blocks;
+    for (int l = 0; l < p.n_m; l++)
+        *first = *first * p.c->out[p.m_loop[l]] + w.out.lo[p.m_loop[l]];
+}
+
+static void run_block(const wf_call *c, const wf_row_block *b, void *scratch, void *shared) {
+    run(c, 1, b->index, b->index + 1, scratch, shared);
+}
+
+static const wf_row_kernel by_rows = {.form = row_form, .block = row_block, .run = run_block};
+
 const wf_fast wf_contract_fast = {
     .applicable = applicable,
     .phases = 2,
@@ -430,4 +472,5 @@ const wf_fast wf_contract_fast = {
     .scratch_bytes = scratch_bytes,
     .shared_bytes = shared_bytes,
     .run = run,
+    .by_rows = &by_rows,
 };

@@ -71,6 +71,34 @@ typedef struct wf_grad_call {
 } wf_grad_call;
 #define WF_NONE ((wf_tensor){NULL, UINT32_MAX})
 
+/* Work by rows. Operands and result are seen as rows one after another in memory, so that a program
+ * can run several kernels on one block of rows while it is in cache (compiler/chain.c). A kernel
+ * that reduces the rows themselves (`folds`) leaves a partial for each block in `shared`; the
+ * partials are merged in the order of slices when all are there. */
+typedef struct wf_row_form {
+    int64_t rows;   /* of the result; of operand 0 if it folds */
+    int64_t blocks; /* cut like this by the kernel; 0: rows may be cut anywhere */
+    int64_t step;   /* elements from a row of operand 0 to the next, of which a block needs its own
+                       rows alone; 0: it needs all operands as a whole */
+    bool folds;
+} wf_row_form;
+
+typedef struct wf_row_block {
+    int64_t index;         /* among the kernel's own blocks */
+    int64_t first, rows;
+    int64_t slice, slices; /* if it folds */
+} wf_row_block;
+
+typedef struct wf_row_kernel {
+    bool (*form)(const wf_call *c, wf_row_form *out); /* false: not as it lies */
+    void (*block)(const wf_call *c, int64_t i, int64_t *first, int64_t *rows); /* if cut */
+    void (*run)(const wf_call *c, const wf_row_block *b, void *scratch, void *shared);
+    size_t (*fold_bytes)(const wf_call *c, int64_t slices);                    /* if it folds: */
+    int64_t (*merge_pieces)(const wf_call *c);
+    void (*merge)(const wf_call *c, int64_t slices, int64_t first, int64_t last, void *shared);
+    const void *own; /* the kernel's own constants */
+} wf_row_kernel;
+
 /* A fast path. It is chosen once, when a program is planned, and then run again and again.
  * The work is `phases` rounds (0 means 1); round p is cut into pieces(c, p) pieces, a number that
  * depends on shapes only, never on threads. A worker calls run for a range of pieces; pieces of one
@@ -85,6 +113,7 @@ typedef struct wf_fast {
     size_t (*shared_bytes)(const wf_call *c);  /* NULL: none */
     void (*run)(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
                 void *shared);
+    const wf_row_kernel *by_rows;              /* NULL: does not work by rows */
 } wf_fast;
 
 /* Samples for the enumerating tests: the i-th (0, 1, ...) instance of the operation on leaves made

@@ -90,18 +90,22 @@ static void run_min(const wf_call *c, int phase, int64_t first, int64_t last, vo
                     void *shared) {
     wf_reduce_run(&wf_fold_min, c, phase, first, last, scratch, shared);
 }
+static const wf_row_kernel by_rows_max = WF_REDUCE_ROWS(wf_fold_max);
 static const wf_fast fast_max = {.applicable = wf_reduce_applicable,
                                  .phases = 2,
                                  .pieces = pieces,
                                  .scratch_bytes = wf_reduce_scratch,
                                  .shared_bytes = shared_bytes,
-                                 .run = run_max};
+                                 .run = run_max,
+                                 .by_rows = &by_rows_max};
+static const wf_row_kernel by_rows_min = WF_REDUCE_ROWS(wf_fold_min);
 static const wf_fast fast_min = {.applicable = wf_reduce_applicable,
                                  .phases = 2,
                                  .pieces = pieces,
                                  .scratch_bytes = wf_reduce_scratch,
                                  .shared_bytes = shared_bytes,
-                                 .run = run_min};
+                                 .run = run_min,
+                                 .by_rows = &by_rows_min};
 
 /* --- samples -------------------------------------------------------------------------------- */
 

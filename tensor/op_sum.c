@@ -45,12 +45,14 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
                 void *shared) {
     wf_reduce_run(&wf_fold_sum, c, phase, first, last, scratch, shared);
 }
+static const wf_row_kernel by_rows = WF_REDUCE_ROWS(wf_fold_sum);
 static const wf_fast fast = {.applicable = wf_reduce_applicable,
                              .phases = 2,
                              .pieces = pieces,
                              .scratch_bytes = wf_reduce_scratch,
                              .shared_bytes = shared_bytes,
-                             .run = run};
+                             .run = run,
+                             .by_rows = &by_rows};
 
 /* --- samples -------------------------------------------------------------------------------- */
 

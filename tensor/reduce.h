@@ -63,4 +63,18 @@ size_t wf_reduce_shared(const wf_fold *fold, const wf_call *c);
 void wf_reduce_run(const wf_fold *fold, const wf_call *c, int phase, int64_t first, int64_t last,
                    void *scratch, void *shared);
 
+/* Work by rows along the axis of the largest stride, kept or reduced; own: the fold. */
+bool wf_reduce_row_form(const wf_call *c, wf_row_form *out);
+void wf_reduce_row_run(const wf_call *c, const wf_row_block *b, void *scratch, void *shared);
+size_t wf_reduce_row_fold_bytes(const wf_call *c, int64_t slices);
+int64_t wf_reduce_row_merge_pieces(const wf_call *c);
+void wf_reduce_row_merge(const wf_call *c, int64_t slices, int64_t first, int64_t last,
+                         void *shared);
+#define WF_REDUCE_ROWS(fold)                                                                       \
+    {                                                                                              \
+        .form = wf_reduce_row_form, .run = wf_reduce_row_run,                                      \
+        .fold_bytes = wf_reduce_row_fold_bytes, .merge_pieces = wf_reduce_row_merge_pieces,        \
+        .merge = wf_reduce_row_merge, .own = &(fold),                                              \
+    }
+
 #endif

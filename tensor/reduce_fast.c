@@ -255,15 +255,16 @@ static double slice_count(const layout *l, int64_t i) {
     return (double)(l->n_red / n * part);
 }
 
-static void merge_piece(const wf_fold *fold, const layout *l, sink to, int64_t piece) {
+static void merge_piece(const wf_fold *fold, const layout *l, sink to, const double *counts,
+                        int64_t piece) {
     const int64_t first = piece * WF_FOLD_BLOCK;
     const int64_t last = first + WF_FOLD_BLOCK < l->n_kept ? first + WF_FOLD_BLOCK : l->n_kept;
     for (int64_t k = first; k < last; k++) {
-        double a[WF_FOLD_STATE], b[WF_FOLD_STATE], count = slice_count(l, 0);
+        double a[WF_FOLD_STATE], b[WF_FOLD_STATE], count = counts ? counts[0] : slice_count(l, 0);
         for (int q = 0; q < fold->n_partial; q++) a[q] = to.partial[q * l->n_kept + k];
         for (int64_t i = 1; i < l->slices; i++) {
             const double *p = to.partial + i * fold->n_partial * l->n_kept + k;
-            const double n = slice_count(l, i);
+            const double n = counts ? counts[i] : slice_count(l, i);
             for (int q = 0; q < fold->n_partial; q++) b[q] = p[q * l->n_kept];
             fold->merge(a, b, count, n);
             count += n;
@@ -287,6 +288,58 @@ void wf_reduce_run(const wf_fold *fold, const wf_call *c, int phase, int64_t fir
                      .n_kept = l.n_kept};
     for (int64_t p = first; p < last; p++) {
         if (phase == 0) run_piece(fold, &l, c->in[0].data, to, p, scratch);
-        else merge_piece(fold, &l, to, p);
+        else merge_piece(fold, &l, to, NULL, p);
     }
+}
+
+/* --- by rows ---------------------------------------------------------------------------------- */
+
+static const wf_fold *fold_of(const wf_call *c) { return c->op->fast->by_rows->own; }
+
+bool wf_reduce_row_form(const wf_call *c, wf_row_form *out) {
+    const layout l = make_layout(c, fold_of(c)->n_out);
+    if (l.n_axes == 0 || l.axes[0].in <= 0) return false;
+    *out = (wf_row_form){.rows = l.axes[0].n, .step = l.axes[0].in, .folds = l.axes[0].reduced};
+    return out->folds || fold_of(c)->n_out == 1; /* two results: not rows of one array */
+}
+
+/* `shared` has the number of values behind each slice's partials, then the partials. */
+void wf_reduce_row_run(const wf_call *c, const wf_row_block *b, void *scratch, void *shared) {
+    const wf_fold *fold = fold_of(c);
+    layout l = make_layout(c, fold->n_out);
+    axis *rows = &l.axes[0];
+    sink to = {.out = c->out.data, .plane = fold->n_out == 2 ? c->out.stride[0] : 0,
+               .n_kept = l.n_kept};
+    if (rows->reduced) {
+        double *count = shared;
+        count[b->slice] = (double)(l.n_red / rows->n * b->rows);
+        to.partial = count + b->slices + b->slice * fold->n_partial * l.n_kept;
+    } else {
+        to.out += b->first * rows->out;
+    }
+    l.chunks = l.slices = 1;
+    const float *x = (const float *)c->in[0].data + b->first * rows->in;
+    rows->n = b->rows;
+    run_piece(fold, &l, x, to, 0, scratch);
+}
+
+size_t wf_reduce_row_fold_bytes(const wf_call *c, int64_t slices) {
+    const layout l = make_layout(c, fold_of(c)->n_out);
+    return sizeof(double) * (size_t)(slices * (1 + fold_of(c)->n_partial * l.n_kept));
+}
+
+int64_t wf_reduce_row_merge_pieces(const wf_call *c) {
+    const layout l = make_layout(c, fold_of(c)->n_out);
+    return (l.n_kept + WF_FOLD_BLOCK - 1) / WF_FOLD_BLOCK;
+}
+
+void wf_reduce_row_merge(const wf_call *c, int64_t slices, int64_t first, int64_t last,
+                         void *shared) {
+    const wf_fold *fold = fold_of(c);
+    layout l = make_layout(c, fold->n_out);
+    double *count = shared;
+    l.slices = slices;
+    const sink to = {.out = c->out.data, .plane = fold->n_out == 2 ? c->out.stride[0] : 0,
+                     .partial = count + slices, .n_kept = l.n_kept};
+    for (int64_t p = first; p < last; p++) merge_piece(fold, &l, to, count, p);
 }
