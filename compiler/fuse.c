@@ -360,6 +360,71 @@ static void merge_all(fuser *q) {
     }
 }
 
+/* --- moving back ------------------------------------------------------------------------------ */
+
+static bool among_inputs(const making *m, uint64_t key) {
+    for (uint32_t i = 0; i < m->inputs; i++)
+        if (m->input[i] == key) return true;
+    return false;
+}
+
+/* True if a member of `group` other than `but` reads `in` as `but` does. */
+static bool read_by_other(const fuser *q, uint32_t group, uint32_t but, uint64_t key) {
+    for (uint32_t id = q->group[group].first; id; id = q->next[id])
+        for (uint32_t i = 0; id != but && i < node_of(q, id)->n_in; i++)
+            if (input_key(q, id, wf_node_in(q->g, id)[i]) == key) return true;
+    return false;
+}
+
+/* What is read less if `id`, of group b, is computed in group a, which computes its operand `from`:
+ * the operands that only `id` wants in b; less those that are new to a. */
+static int saved(const fuser *q, uint32_t id, uint32_t from, uint32_t a, uint32_t b) {
+    int sum = 0;
+    for (uint32_t i = 0; i < node_of(q, id)->n_in; i++) {
+        const uint32_t in = wf_node_in(q->g, id)[i], base = q->f->base[in];
+        const uint64_t key = input_key(q, id, in);
+        const bool whole = key >> 32 == 0;
+        if (base == from) continue;
+        if (q->f->group[base] == b || q->f->when[q->owner[in]] >= q->group[a].when) return 0;
+        if (whole) sum += !read_by_other(q, b, id, key);
+        if (whole && q->f->group[base] != a) sum -= !among_inputs(&q->group[a], key);
+    }
+    return sum;
+}
+
+static void leave_group(fuser *q, uint32_t id) {
+    making *m = &q->group[q->f->group[id]];
+    uint32_t *at = &m->first;
+    while (*at != id) at = &q->next[*at];
+    *at = q->next[id];
+    m->members--;
+    m->steps -= steps_of(node_of(q, id));
+}
+
+/* The walk computes a node with its first reader. Where the only operand that it takes from an
+ * earlier group has no other reader, it may as well be computed there and be stored instead: a
+ * carried gradient's product with its gate, both of which the earlier group has at hand. */
+static void move_back(fuser *q, uint32_t id) {
+    const uint32_t b = q->f->group[id];
+    if (!b || q->root[id]) return;
+    for (uint32_t i = 0; i < node_of(q, id)->n_in; i++) {
+        const uint32_t in = wf_node_in(q->g, id)[i], from = q->f->base[in], a = q->f->group[from];
+        if (!a || a == b || id > q->group[a].when || q->root[from] || !q->same[in]) continue;
+        bool only = true; /* reader of `from` outside a */
+        for (uint32_t k = q->at[from]; k < q->at[from + 1] && only; k++)
+            only = q->reader[k].id == id || (q->f->group[q->reader[k].id] == a && q->reader[k].same);
+        if (!only || saved(q, id, from, a, b) <= 0) continue;
+        leave_group(q, id);
+        if (join(q, a, id)) return;
+        q->next[id] = q->group[b].first; /* no room: back to where it was */
+        q->group[b].first = id;
+        q->group[b].members++;
+        q->group[b].steps += steps_of(node_of(q, id));
+        q->f->group[id] = b;
+        q->f->when[id] = q->group[b].when;
+    }
+}
+
 /* --- the result ------------------------------------------------------------------------------- */
 
 static wf_shape space_of(const making *m) {
@@ -425,6 +490,7 @@ static bool fuse_all(fuser *q, const wf_stage *s, bool on) {
     for (uint32_t id = wf_graph_size(q->g); on && id-- > 1;)
         if (q->live[id] && wf_fusible(q->g, id) && !place(q, id)) return false;
     merge_all(q);
+    for (uint32_t id = wf_graph_size(q->g); id-- > 1;) move_back(q, id);
     if (!collect(q)) return false;
     defer_views(q);
     return true;

@@ -104,10 +104,17 @@ static bool find_operands(weaver *v) {
 
 /* --- where outputs go ------------------------------------------------------------------------- */
 
+/* True if a kernel that works by rows makes the value: it may be a tile, which is no storage. */
+static bool may_be_tile(const weaver *v, uint32_t id) {
+    const wf_fast *fast = node_of(v, v->q->owner[id])->op->fast;
+    return !(v->q->off & WF_PASS_CHAIN) && fast && fast->by_rows;
+}
+
 /* An operand whose storage the output `id` may take; 0: none. */
 static uint32_t find_dying(const weaver *v, uint32_t id) {
     const uint32_t when = v->f->when[id];
     for (uint32_t i = 0; i < v->n_in; i++) {
+        if (may_be_tile(v, v->w[i].node)) continue;
         bool alone = wf_plan_dying(v->q, v->w[i].node, when, &node_of(v, id)->type);
         for (uint32_t k = 0; k < v->n_in + v->n_out && alone; k++)
             alone = k == i || v->w[k].storage != v->w[i].storage;
