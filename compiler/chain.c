@@ -1,11 +1,11 @@
 /* Chains: kernels that go over the same rows run one after another on a block of rows, while it is
  * in cache.
  *
- *   launch 0: contract f32[8192,256]          chain of 2 launches, 32 blocks of 256 rows:
- *   launch 1: group    f32[8192,64], which      launch 0: contract -> tile f32[256,256]
- *             reads four slices of it    -->    launch 1: group, which reads the tile
- *   launch 2: sum over the rows of a            launch 2: sum -> 32 partials
- *             result of launch 1              launch 3: merges the partials
+ *   launch 0: contract f32[8192,256]         chain of 3 launches, 32 blocks of 256 rows:
+ *   launch 1: group    f32[8192,64], which     launch 0: contract -> tile f32[256,256]
+ *             reads four slices of it          launch 1: group, which reads the tile
+ *   launch 2: sum over the rows of a           launch 2: sum -> 32 partials
+ *             result of launch 1             launch 3: merges the partials
  *
  * A chain has an anchor that says what rows are: a contraction, whose kernel also cuts the blocks,
  * or a reduction. Groups and reductions that read what the chain has written join it, moved up to
@@ -63,33 +63,9 @@ typedef struct chainer {
 
 /* --- windows ---------------------------------------------------------------------------------- */
 
-/* The array as `rows` rows of equal step that do not overlap; else as a whole. */
 static window window_of(const wf_array *a, const wf_operand *at, int64_t rows, bool write) {
-    const int64_t size = (int64_t)wf_dtype_bytes(a->dtype), count = wf_shape_count(&a->shape);
-    window w = {.storage = at->storage, .lo = at->offset, .hi = at->offset, .write = write};
-    int64_t left = count % rows ? 0 : count / rows, step = 0, expect = 0;
-    bool even = left > 0, outer = false;
-    for (int i = a->shape.rank - 1; i >= 0; i--) {
-        const int64_t d = a->shape.dim[i], s = a->stride[i] * size;
-        const int64_t inner = left % d == 0 ? d : left > 0 && d % left == 0 ? left : 0;
-        if (d == 1) continue;
-        even = even && inner > 0;
-        if (!even || inner == d) { /* within a row */
-            *(s < 0 ? &w.lo : &w.hi) += s * (d - 1);
-            left /= even ? inner : 1;
-            continue;
-        }
-        *(s < 0 ? &w.lo : &w.hi) += s * (inner - 1);
-        left = 1;
-        if (outer && s * inner != expect) even = false;
-        if (!outer) step = s * inner;
-        outer = true;
-        expect = s * d;
-        if (!even) *(s < 0 ? &w.lo : &w.hi) += s * (d - inner);
-    }
-    w.hi += size;
-    w.step = even && step >= w.hi - w.lo ? step : 0;
-    return w;
+    const wf_window w = wf_window_of(a, at->offset, rows);
+    return (window){at->storage, w.step, w.lo, w.hi, write};
 }
 
 /* The window over all rows. */

@@ -23,6 +23,7 @@ static const struct pass {
     {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
     {"merge", WF_PASS_MERGE, wf_pass_merge},
     {"fuse", WF_PASS_FUSE, wf_pass_sink},
+    {"repeat", WF_PASS_FUSE, wf_pass_repeat},
 };
 
 #ifdef WF_DEBUG_CHECKS
@@ -61,7 +62,7 @@ static void log_plan(const wf_plan *p) {
         const wf_launch *l = &p->launch[i];
         const wf_operand *o = &p->operand[l->array + (uint32_t)l->call.n_in];
         const wf_storage *s = &p->storage[o->storage];
-        static const char *const where[] = {"leaf", "input", "output", "arena"};
+        static const char *const where[] = {"leaf", "input", "output", "arena", "tile"};
         wf_log_line("%s%4u %s %s %%%u -> %s %zu+%lld of %zu, live %u..%u", l->barrier ? "|" : " ",
                     i, l->copy ? "copy" : l->call.op->name,
                     l->group ? "group" : l->fast ? "fast" : "eval", l->node,
@@ -128,7 +129,7 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
     s = wf_program_set_threads(p, o->threads);
     if (!s) s = wf_region_map(&p->arena, p->plan.arena_bytes, p->threads, "intermediate values");
     if (!s) s = wf_region_map(&p->buffers, p->plan.buffer_bytes, p->threads, "inputs and outputs");
-    if (!s) s = wf_plan_bind(&p->plan, p->arena.data, p->buffers.data);
+    if (!s) s = wf_plan_bind(&p->plan, p->arena.data, p->buffers.data, p->threads);
     if (s) return s;
     wf_ports_bind(p);
     log_plan(&p->plan);

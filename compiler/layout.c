@@ -81,3 +81,28 @@ bool wf_view_invert(const wf_array *seen, const wf_array *slot, const wf_type *x
     }
     return true;
 }
+
+wf_window wf_window_of(const wf_array *a, int64_t offset, int64_t rows) {
+    const int64_t size = (int64_t)wf_dtype_bytes(a->dtype), count = wf_shape_count(&a->shape);
+    int64_t lo = 0, hi = 0, all_lo = 0, all_hi = 0; /* of row 0; of all rows */
+    int64_t left = rows > 0 && count % rows == 0 ? count / rows : 0, step = 0, expect = 0;
+    bool even = left > 0, outer = false;
+    for (int i = a->shape.rank - 1; i >= 0; i--) {
+        const int64_t d = a->shape.dim[i], s = a->stride[i] * size;
+        if (d == 1) continue;
+        *(s < 0 ? &all_lo : &all_hi) += s * (d - 1);
+        if (!even) continue;
+        const int64_t inner = left % d == 0 ? d : d % left == 0 ? left : 0;
+        even = inner > 0;
+        *(s < 0 ? &lo : &hi) += s * (inner - 1);
+        left = inner ? left / inner : 1;
+        if (inner == d || !even) continue;
+        if (outer && s * inner != expect) even = false;
+        if (!outer) step = s * inner;
+        outer = true;
+        expect = s * d;
+    }
+    if (!even || step < hi + size - lo) return (wf_window){0, offset + all_lo,
+                                                           offset + all_hi + size};
+    return (wf_window){step, offset + lo, offset + hi + size};
+}

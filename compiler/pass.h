@@ -46,7 +46,8 @@ wf_status wf_verify(const wf_stage *s, const char *after);
 wf_status wf_pass_copy(const wf_stage *in, wf_stage *out); /* live nodes only; the first stage */
 wf_status wf_pass_simplify(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out);
-wf_status wf_pass_sink(const wf_stage *in, wf_stage *out); /* part of fuse */
+wf_status wf_pass_sink(const wf_stage *in, wf_stage *out);   /* part of fuse */
+wf_status wf_pass_repeat(const wf_stage *in, wf_stage *out); /* part of fuse */
 
 /* The graph as the pass `stage` leaves it ("plan": as it is planned), without making a program. For
  * pictures. Errors: those of wf_compile; WF_NOT_FOUND. Owner: the caller, wf_stage_free. */

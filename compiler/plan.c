@@ -261,7 +261,7 @@ static int64_t sweep_pieces(const wf_plan *p, const wf_launch *l) {
     return n;
 }
 
-wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
+wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers, int threads) {
     for (uint32_t i = 1; i < p->n_storage; i++) {
         wf_storage *s = &p->storage[i];
         if (s->where == WF_WHERE_LEAF || s->where == WF_WHERE_TILE) continue;
@@ -289,5 +289,5 @@ wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers) {
             if (n > 1) l->single = false;
         }
     }
-    return wf_plan_barriers(p);
+    return wf_plan_barriers(p, threads);
 }

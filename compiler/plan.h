@@ -52,7 +52,8 @@ typedef struct wf_launch {
     uint16_t n_out;       /* results: 1, or those of the group */
     bool copy;            /* moves elements only */
     bool single;          /* all phases have at most one piece: worker 0 runs it */
-    bool barrier;         /* workers meet before it */
+    bool barrier;         /* workers meet before it, if there are plan->team */
+    bool barrier_any;     /* the same for any other number */
     uint32_t chain;       /* 1 + that in plan->chain which it is a member of, 0: none */
     int64_t scale;        /* of a member: its rows (of a group: elements) for one row of the chain */
     int64_t slices;       /* partials of a fold by blocks, 0: none */
@@ -121,6 +122,7 @@ typedef struct wf_plan {
     size_t scratch_bytes, chain_bytes; /* of one worker: of kernels, then of chains */
     uint64_t tile_bytes; /* of all values in tiles */
     uint32_t n_copies, n_reference, n_barriers;
+    int team;            /* workers that the barriers are for */
 } wf_plan;
 
 /* Plans the stage whose first n_output roots are outputs, without the passes of `off`. */
@@ -128,8 +130,8 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
 void wf_plan_free(wf_plan *p);
 
 /* Fixes addresses - `arena` of arena_bytes, `buffers` of buffer_bytes (inputs and outputs) - and
- * with them pieces and barriers. */
-wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers);
+ * with them pieces, and barriers for a team of `threads`. */
+wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers, int threads);
 
 /* Asks for generated code for the kernels; until it is there they are interpreted. */
 wf_status wf_plan_code(wf_plan *p, wf_code_mode mode);
@@ -167,6 +169,14 @@ bool wf_value_same(const wf_value *a, const wf_value *b, const wf_shape *shape);
 /* `seen` is a view of a dense array of type x at offset 0. Finds how x must lie in memory so that
  * the view lies as `slot` does; false if the view is not all of x, or if no strides do it. */
 bool wf_view_invert(const wf_array *seen, const wf_array *slot, const wf_type *x, wf_array *out);
+
+/* An array of rows * n elements as `rows` rows of n in row-major order: bytes [lo, hi) of row 0 in
+ * its storage, and `step` bytes to the next row. step 0: rows are not evenly apart, or overlap;
+ * then [lo, hi) has all of the array. */
+typedef struct wf_window {
+    int64_t step, lo, hi;
+} wf_window;
+wf_window wf_window_of(const wf_array *a, int64_t offset, int64_t rows);
 
 /* home.c: liveness, owners, and homes: values that are computed where they are wanted. Makes the
  * storages of leaves, inputs, outputs and placements. */
@@ -211,7 +221,8 @@ bool wf_plan_dying(const wf_planner *q, uint32_t in, uint32_t when, const wf_typ
 /* storage.c: offsets from lifetimes; sets arena_bytes, live_bytes and buffer_bytes. */
 wf_status wf_plan_offsets(wf_plan *p, bool reuse);
 
-/* barrier.c: which launches must wait for the others. */
-wf_status wf_plan_barriers(wf_plan *p);
+/* barrier.c: which launches must wait for the others. After wf_plan_bind, and when the number of
+ * threads changes. */
+wf_status wf_plan_barriers(wf_plan *p, int threads);
 
 #endif

@@ -38,7 +38,8 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
     wf_region_unmap(&p->scratch);
     p->scratch = scratch;
     p->threads = threads;
-    return WF_OK;
+    const bool bound = p->plan.team > 0;
+    return bound ? wf_plan_barriers(&p->plan, threads) : WF_OK;
 }
 
 static void count_elementwise(const wf_plan *plan, wf_program_info *info) {

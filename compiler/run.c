@@ -14,7 +14,7 @@ static void work(const wf_program *p, wf_team *team, int w, int n) {
         const wf_launch *l = &plan->launch[i];
         const wf_chain *chain = l->chain ? &plan->chain[l->chain - 1] : NULL;
         if (chain && chain->first != i) continue; /* run by its first member */
-        if (l->barrier && n > 1) wf_team_meet(team, n);
+        if (n > 1 && (n == plan->team ? l->barrier : l->barrier_any)) wf_team_meet(team, n);
         if (l->single && w > 0) continue;
         if (!l->fast && !l->group) {
             l->call.op->eval(&l->call);

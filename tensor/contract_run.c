@@ -439,12 +439,30 @@ static bool rows_lead(const wf_contract_plan *p) {
     return true;
 }
 
+/* True if element o0 of the first output axis needs slice o0 of every A: images of a batch. */
+static bool slices_lead(const wf_call *call) {
+    const wf_contract_attr *c = call->attr;
+    if (c->rank < 2 || c->n_sources > 32) return false;
+    for (int i = 0; i < c->n_sources; i++) {
+        const wf_contract_source *s = &c->source[i];
+        const wf_relation *r = &s->a[0];
+        if (s->rank_a < 1 || r->a != 0 || r->ca != 1 || r->b >= 0 || r->offset || r->div != 1 ||
+            call->in[2 * i].shape.dim[0] != c->out[0])
+            return false;
+    }
+    return true;
+}
+
 /* A block is a piece that has all columns of its rows. */
 static bool row_form(const wf_call *c, wf_row_form *out) {
     wf_contract_plan p;
     wf_lanes l;
     if (choose(c, &p, &l) != BY_TILES || p.n_blocks != 1 || !rows_lead(&p)) return false;
     *out = (wf_row_form){.rows = p.batch * p.m, .blocks = p.batch * p.m_blocks};
+    if (p.u_side == 0 && slices_lead(c)) {
+        out->lead = p.c->out[0];
+        out->led = UINT64_C(0x5555555555555555);
+    }
     return true;
 }
 
