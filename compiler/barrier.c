@@ -1,5 +1,5 @@
-/* Barriers: a launch waits for the others only if a worker touches bytes that another wrote since the
- * last barrier, or writes bytes that another read.
+/* Barriers: a launch waits for the others only if a worker touches bytes that another wrote since
+ * the last barrier, or writes bytes that another read.
  *
  * Works on ranges of bytes after offsets are known, so that reuse of the arena by unrelated values
  * counts too, and values side by side in one storage do not. Where a launch goes by rows, each

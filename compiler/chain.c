@@ -115,7 +115,8 @@ static bool add_windows(chainer *q, uint32_t id, const wf_row_form *form, bool *
     for (uint32_t i = 0; i < n; i++) {
         const wf_array *a = &q->p->array[l->array + i];
         const wf_operand *at = &q->p->operand[l->array + i];
-        const bool result = i >= n_in, by_row = l->group || (result ? !form->folds : form->step > 0);
+        const bool result = i >= n_in;
+        const bool by_row = l->group || (result ? !form->folds : form->step > 0);
         window w = window_of(a, at, d->rows, result);
         if (!by_row) w = whole(w, d->rows);
         if (form && !result && by_row &&

@@ -20,8 +20,8 @@ static void print_group(const wf_plan *p, uint32_t launch, uint32_t row, FILE *f
             "launch %u: group %u, kernel %u, %u operations over %s in %lld pieces, %u operands, "
             "%u outputs, %llu bytes (one by one %llu)   # %s\n",
             launch, l->group + row, s->kernel, g->n, wf_shape_text(&a->shape, shape, sizeof shape),
-            (long long)s->pieces, k->group.n_in, k->group.n_out, (unsigned long long)wf_sweep_bytes(p, l, row),
-            (unsigned long long)s->alone,
+            (long long)s->pieces, k->group.n_in, k->group.n_out,
+            (unsigned long long)wf_sweep_bytes(p, l, row), (unsigned long long)s->alone,
             wf_graph_scope_text(p->graph,
                                 node_of(p, p->fusion.member[g->first + g->n - 1])->scope));
     for (uint32_t i = 0; i < g->n; i++) {

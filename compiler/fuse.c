@@ -412,7 +412,8 @@ static void move_back(fuser *q, uint32_t id) {
         if (!a || a == b || id > q->group[a].when || q->root[from] || !q->same[in]) continue;
         bool only = true; /* reader of `from` outside a */
         for (uint32_t k = q->at[from]; k < q->at[from + 1] && only; k++)
-            only = q->reader[k].id == id || (q->f->group[q->reader[k].id] == a && q->reader[k].same);
+            only = q->reader[k].id == id ||
+                   (q->f->group[q->reader[k].id] == a && q->reader[k].same);
         if (!only || saved(q, id, from, a, b) <= 0) continue;
         leave_group(q, id);
         if (join(q, a, id)) return;

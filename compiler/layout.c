@@ -82,14 +82,29 @@ bool wf_view_invert(const wf_array *seen, const wf_array *slot, const wf_type *x
     return true;
 }
 
+/* Axes that step as one become one. */
+static int merged(const wf_array *a, int64_t *dim, int64_t *stride) {
+    int n = 0;
+    for (int i = 0; i < a->shape.rank; i++) {
+        if (a->shape.dim[i] == 1) continue;
+        if (n > 0 && stride[n - 1] == a->stride[i] * a->shape.dim[i]) {
+            dim[n - 1] *= a->shape.dim[i];
+        } else {
+            dim[n++] = a->shape.dim[i];
+        }
+        stride[n - 1] = a->stride[i];
+    }
+    return n;
+}
+
 wf_window wf_window_of(const wf_array *a, int64_t offset, int64_t rows) {
     const int64_t size = (int64_t)wf_dtype_bytes(a->dtype), count = wf_shape_count(&a->shape);
-    int64_t lo = 0, hi = 0, all_lo = 0, all_hi = 0; /* of row 0; of all rows */
+    int64_t dim[WF_MAX_RANK], stride[WF_MAX_RANK];
+    int64_t lo = 0, hi = size, all_lo = 0, all_hi = size; /* of row 0; of all rows */
     int64_t left = rows > 0 && count % rows == 0 ? count / rows : 0, step = 0, expect = 0;
     bool even = left > 0, outer = false;
-    for (int i = a->shape.rank - 1; i >= 0; i--) {
-        const int64_t d = a->shape.dim[i], s = a->stride[i] * size;
-        if (d == 1) continue;
+    for (int i = merged(a, dim, stride) - 1; i >= 0; i--) {
+        const int64_t d = dim[i], s = stride[i] * size;
         *(s < 0 ? &all_lo : &all_hi) += s * (d - 1);
         if (!even) continue;
         const int64_t inner = left % d == 0 ? d : d % left == 0 ? left : 0;
@@ -102,7 +117,6 @@ wf_window wf_window_of(const wf_array *a, int64_t offset, int64_t rows) {
         outer = true;
         expect = s * d;
     }
-    if (!even || step < hi + size - lo) return (wf_window){0, offset + all_lo,
-                                                           offset + all_hi + size};
-    return (wf_window){step, offset + lo, offset + hi + size};
+    if (!even || step < hi - lo) return (wf_window){0, offset + all_lo, offset + all_hi};
+    return (wf_window){step, offset + lo, offset + hi};
 }

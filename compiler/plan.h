@@ -55,7 +55,7 @@ typedef struct wf_launch {
     bool barrier;         /* workers meet before it, if there are plan->team */
     bool barrier_any;     /* the same for any other number */
     uint32_t chain;       /* 1 + that in plan->chain which it is a member of, 0: none */
-    int64_t scale;        /* of a member: its rows (of a group: elements) for one row of the chain */
+    int64_t scale;        /* of a member: its rows, or elements, for one row of the chain */
     int64_t slices;       /* partials of a fold by blocks, 0: none */
     bool folds;           /* a member that leaves partials */
     bool merges;          /* it merges them; the member of the same node makes them */
@@ -112,7 +112,8 @@ typedef struct wf_plan {
     wf_chain *chain;       /* (n_chain) */
     wf_fusion fusion;
     uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep, n_chain;
-    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap, chain_cap;
+    uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap;
+    uint32_t chain_cap;
     uint32_t *output;      /* (n_output) storage of root i, an output or an input */
     uint32_t n_output;
     wf_plan_input *input;  /* (n_input) those that are needed after the passes */

@@ -110,11 +110,22 @@ static bool may_be_tile(const weaver *v, uint32_t id) {
     return !(v->q->off & WF_PASS_CHAIN) && fast && fast->by_rows;
 }
 
+/* True if a kernel whose result the group reads needs the storage as a whole: written block by
+ * block, it would keep the two from being a chain. */
+static bool read_by_kernel(const weaver *v, uint32_t storage) {
+    for (uint32_t i = 0; i < v->n_in; i++) {
+        const uint32_t id = v->q->owner[v->w[i].node];
+        for (uint32_t k = 0; may_be_tile(v, id) && k < node_of(v, id)->n_in; k++)
+            if (v->q->value[wf_node_in(v->q->graph, id)[k]].storage == storage) return true;
+    }
+    return false;
+}
+
 /* An operand whose storage the output `id` may take; 0: none. */
 static uint32_t find_dying(const weaver *v, uint32_t id) {
     const uint32_t when = v->f->when[id];
     for (uint32_t i = 0; i < v->n_in; i++) {
-        if (may_be_tile(v, v->w[i].node)) continue;
+        if (may_be_tile(v, v->w[i].node) || read_by_kernel(v, v->w[i].storage)) continue;
         bool alone = wf_plan_dying(v->q, v->w[i].node, when, &node_of(v, id)->type);
         for (uint32_t k = 0; k < v->n_in + v->n_out && alone; k++)
             alone = k == i || v->w[k].storage != v->w[i].storage;

@@ -80,8 +80,8 @@ typedef struct wf_row_form {
     int64_t blocks; /* cut like this by the kernel; 0: rows may be cut anywhere */
     int64_t step;   /* elements from a row of operand 0 to the next, of which a block needs its own
                        rows alone; 0: it needs all operands as a whole */
-    int64_t lead;   /* slices of equal size along the first axis of the result, each of which needs of
-                       the operands `led` (bit i: operand i) only the same slice; 0: not known */
+    int64_t lead;   /* slices of equal size along the first axis of the result, each of which needs
+                       of the operands `led` (bit i: operand i) the same slice only; 0: not known */
     uint64_t led;
     bool folds;
 } wf_row_form;
