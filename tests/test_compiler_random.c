@@ -357,8 +357,8 @@ static bool generated(uint64_t seed, int n) {
         wf_code_free(plan->code);
         cr_assert_eq(wf_plan_code(plan, WF_CODE_SYNC), WF_OK);
         for (uint32_t k = 0; k < plan->n_kernel; k++)
-            cr_assert(wf_code_kernel(plan->code, k) || !wf_code_can(&plan->kernel[k].group), "no code for a kernel of seed %llu",
-                      (unsigned long long)t[i].seed);
+            cr_assert(wf_code_kernel(plan->code, k) || !wf_code_can(&plan->kernel[k].group),
+                      "no code for a kernel of seed %llu", (unsigned long long)t[i].seed);
         ok = further_runs(&t[i]);
     }
     for (int i = 0; i < n; i++) discard(&t[i]);

@@ -36,7 +36,7 @@ static inline const void *noisy_value(const noisy *v, uint32_t id, int track) {
  * there is none. */
 int64_t noisy_differs(const noisy *v, uint32_t id, const void *got);
 
-/* Largest magnitude (infinite if an element is not finite), and the largest difference of tracks. */
+/* Largest magnitude, infinite if an element is not finite; largest difference of the tracks. */
 double noisy_most(const noisy *v, uint32_t id);
 double noisy_spread(const noisy *v, uint32_t id);
 
