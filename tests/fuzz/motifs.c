@@ -84,6 +84,43 @@ static void chain(fuzz_graph *f) {
     fuzz_admit(f, y);
 }
 
+/* What the passes rewrite: neutral elements, signs, and values that are known. */
+static wf_tensor rewritten(fuzz_graph *f, wf_tensor a, wf_tensor b) {
+    const wf_shape s = wf_shape_of_tensor(a);
+    const wf_tensor one = wf_ones_like(a);
+    const wf_tensor zero = fuzz_chance(f, 50) ? wf_zeros_like(a) : wf_scalar(f->g, f->real, 0);
+    switch (fuzz_draw(f, 18)) {
+    case 0: return wf_add(wf_neg(a), b);
+    case 1: return wf_add(a, wf_neg(b));
+    case 2: return wf_sub(a, wf_neg(b));
+    case 3: return wf_sub(wf_neg(a), b);
+    case 4: return wf_sub(zero, a);
+    case 5: return wf_mul(wf_neg(a), wf_neg(b));
+    case 6: return wf_fma(a, zero, b);
+    case 7: return wf_fma(one, a, b);
+    case 8: return wf_div(wf_add(a, b), one);
+    case 9: return wf_maximum(a, wf_minimum(a, a));
+    case 10: return wf_select(wf_full(f->g, WF_BOOL, s, fuzz_chance(f, 50)), a, b);
+    case 11: return wf_select(wf_less(a, b), b, b);
+    case 12: return wf_relu(wf_relu(wf_sub(a, b)));
+    case 13: return wf_relu(wf_add(wf_square(a), wf_sigmoid(b)));
+    case 14: return wf_sub(wf_cast(a, f->real), wf_stop_gradient(wf_neg(wf_neg(b))));
+    case 15: return wf_add_n((wf_tensor[]){wf_neg(a), wf_zeros_like(a), b, a}, 4);
+    case 16: return wf_mul(wf_add(a, zero), wf_sub(one, b));
+    default: return wf_sub(wf_mul(a, b), wf_mul(b, a)); /* one value twice: exactly 0 */
+    }
+}
+
+static void identities(fuzz_graph *f) {
+    wf_tensor y = some(f);
+    for (int n = 1 + (int)fuzz_draw(f, 5); n > 0; n--) {
+        const wf_tensor b = real(f, wf_shape_of_tensor(y));
+        y = fuzz_chance(f, 50) ? rewritten(f, y, b) : rewritten(f, b, y);
+        if (fuzz_chance(f, 50)) fuzz_admit(f, y);
+    }
+    fuzz_admit(f, y);
+}
+
 /* --- views and placement ---------------------------------------------------------------------- */
 
 static wf_tensor seen(fuzz_graph *f, wf_tensor x) {
@@ -373,9 +410,9 @@ void fuzz_motif(fuzz_graph *f) {
     static const struct {
         void (*make)(fuzz_graph *);
         uint32_t weight;
-    } motif[] = {{from_table, 14}, {chain, 3},     {views, 3},        {places, 2}, {reductions, 2},
-                 {norm, 1},        {products, 3},  {convolutions, 2}, {attention, 1}, {loop, 1},
-                 {indices, 1},     {random_numbers, 1}};
+    } motif[] = {{from_table, 14}, {chain, 3}, {identities, 3},   {views, 3},     {places, 2},
+                 {reductions, 2},  {norm, 1},  {products, 3},     {attention, 1}, {loop, 1},
+                 {convolutions, 2}, {indices, 1}, {random_numbers, 1}};
     uint32_t all = 0, i = 0;
     for (size_t k = 0; k < WF_COUNT(motif); k++) all += motif[k].weight;
     for (uint32_t at = fuzz_draw(f, all); at >= motif[i].weight; i++) at -= motif[i].weight;
