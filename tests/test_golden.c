@@ -177,8 +177,7 @@ static void train(int steps, unsigned off) {
 
 Test(golden, training) { train(STEPS, 0); }
 
-/* The same without passes; with WEFT_SLOW set (`make fuzz`) without tuned kernels too, which takes
- * minutes a step. */
+/* The same without passes; with WEFT_SLOW set without tuned kernels too, a step of many minutes. */
 Test(golden, training_without_passes) { train(1, WF_PASS_ALL & ~(unsigned)WF_PASS_FAST); }
 Test(golden, training_by_reference_evaluators) {
     if (getenv("WEFT_SLOW")) train(1, WF_PASS_ALL);
