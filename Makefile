@@ -34,7 +34,7 @@ COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c))
 CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
-TESTS    = $(sort $(wildcard tests/*.c))
+TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
@@ -133,6 +133,12 @@ test: | $(FIRST) ## build and pass the tests
 	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so
 	$(Q)sh tests/run.sh $(B)
 
+N = 20000
+fuzz: ## random graphs against the reference: 20,000; N=n so many, FROM=n from there, SEED=n one
+	@+$(make) $(B)/weft-tests
+	$(Q)WF_FUZZ_N=$(N) WF_FUZZ_FIRST=$(FROM) WF_FUZZ_SEED=$(SEED) \
+	    $(B)/weft-tests -j1 --filter 'compiler_random/*'
+
 bench: ## measure: verifies each result before timing it
 	@+$(make) $(BENCH_BIN) $(B)/convlstm
 	$(Q)sh bench/run.sh $(B)
@@ -186,4 +192,4 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin test bench data lint layers san install uninstall clean help
+.PHONY: all setup run run-plugin test fuzz bench data lint layers san install uninstall clean help

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,26 @@ static void path_of(int fd, char path[128]) {
     snprintf(path + n, 128 - (size_t)n, "/%d", fd);
 }
 
+/* Reads a byte of every page of the object at `base`, so that the first run of its code faults
+ * none. */
+static int touch_object(struct dl_phdr_info *o, size_t size, void *base) {
+    if (o->dlpi_addr != *(const ElfW(Addr) *)base) return 0;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < o->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &o->dlpi_phdr[i];
+        if (h->p_type != PT_LOAD || !(h->p_flags & PF_R)) continue;
+        const volatile char *at = (const char *)(o->dlpi_addr + h->p_vaddr);
+        for (size_t k = 0; k < h->p_memsz; k += page) (void)at[k];
+        if (h->p_memsz) (void)at[h->p_memsz - 1];
+    }
+    return 1;
+}
+
+static void touch_pages(void *handle) {
+    struct link_map *map;
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) dl_iterate_phdr(touch_object, &map->l_addr);
+}
+
 void *wf_cache_load(const wf_bytes *code, const char *key) {
     char path[128];
     const int fd = sealed_copy(code);
@@ -97,7 +118,10 @@ void *wf_cache_load(const wf_bytes *code, const char *key) {
         return NULL;
     }
     const char *id = dlsym(handle, "wf_code_id");
-    if (id && strncmp(id, key, WF_CACHE_KEY) == 0) return handle;
+    if (id && strncmp(id, key, WF_CACHE_KEY) == 0) {
+        touch_pages(handle);
+        return handle;
+    }
     dlclose(handle);
     wf_fail(WF_FORMAT, "compiled code is not what it should be");
     return NULL;

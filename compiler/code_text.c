@@ -232,6 +232,16 @@ static int64_t dense_width(const wf_group *g) {
     return width;
 }
 
+bool wf_code_tails(const wf_group *g) {
+    enum { LANES = 16, LONG = 256 };
+    if (dense_width(g) || one_column(g)) return false;
+    for (int i = 0; i < g->n_in + g->n_out; i++) {
+        const wf_group_place *p = i < g->n_in ? &g->in[i] : &g->out[i - g->n_in];
+        if (p->col_stride && p->row_stride % LANES && p->row_stride < LONG) return true;
+    }
+    return false;
+}
+
 /* True if the place moves in the inner loop. */
 static bool moves(const wf_group_place *p, bool column) {
     return column ? p->row_stride != 0 : p->col_stride != 0;

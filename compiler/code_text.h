@@ -18,6 +18,9 @@ enum { WF_CODE_NAME = 40 }; /* "wf_group_", 24 hexadecimal digits, and the end *
 /* False if some step has no C text: an operation without expr, a cast from or to f16. */
 bool wf_code_can(const wf_group *g);
 
+/* True if rows of the group are short and end in part of a vector. */
+bool wf_code_tails(const wf_group *g);
+
 /* The name of the group's function: a digest of its body, in which values are numbered by position.
  * Equal names are equal functions. False: out of memory. */
 bool wf_code_name(const wf_group *g, char name[WF_CODE_NAME]);

@@ -195,11 +195,9 @@ static bool add_inputs(const fuser *q, making *m, uint32_t id) {
     return true;
 }
 
-/* add_n with more operands than a step has takes several. */
-static uint32_t steps_of(const wf_node *x) {
-    const uint32_t most = WF_COUNT(((wf_group_step *)0)->in);
-    return x->n_in <= most ? 1 : 1 + (x->n_in - most + most - 2) / (most - 1);
-}
+/* A sum of more operands than a step has is launched alone: it is mostly one over time steps, and
+ * a kernel for their number would be another for every number. */
+static bool too_wide(const wf_node *x) { return x->n_in > WF_COUNT(((wf_group_step *)0)->in); }
 
 /* True if somebody outside the groups a and b needs the node in memory. */
 static bool leaves(const fuser *q, uint32_t id, uint32_t a, uint32_t b) {
@@ -223,8 +221,9 @@ static uint32_t count_outputs(const fuser *q, uint32_t a, uint32_t b) {
 static bool join(fuser *q, uint32_t group, uint32_t id) {
     const wf_node *x = node_of(q, id);
     making m = q->group[group];
+    if (too_wide(x)) return false;
     if (m.count != wf_shape_count(&x->type.shape) || !add_cuts(&m, &x->type.shape)) return false;
-    m.steps += steps_of(x);
+    m.steps++;
     m.members++;
     if (m.steps > WF_GROUP_STEPS || !add_inputs(q, &m, id)) return false;
     if (count_outputs(q, group, group) + leaves(q, id, group, group) > WF_GROUP_OUTPUTS)

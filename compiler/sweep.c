@@ -205,18 +205,15 @@ static uint16_t value_number(const weaver *v, uint32_t member, uint32_t in) {
     return i;
 }
 
-/* The steps of a member; the result of the last is its value. */
-static void add_steps(weaver *v, uint32_t i) {
+static void add_step(weaver *v, uint32_t i) {
     const uint32_t id = v->member[i], *in = wf_node_in(v->q->graph, id);
     const wf_node *x = node_of(v, id);
     wf_group *g = &v->group;
-    for (uint32_t at = 0; at < x->n_in;) {
-        wf_group_step *s = &g->step[g->n_step];
-        *s = (wf_group_step){.op = x->op, .dtype = x->type.dtype};
-        if (at > 0) s->in[s->n_in++] = (uint16_t)(v->n_in + g->n_step - 1);
-        while (at < x->n_in && s->n_in < WF_COUNT(s->in))
-            s->in[s->n_in++] = value_number(v, id, in[at++]);
-        g->n_step++;
+    wf_group_step *s = &g->step[g->n_step++];
+    *s = (wf_group_step){.op = x->op, .dtype = x->type.dtype};
+    while (s->n_in < x->n_in) {
+        s->in[s->n_in] = value_number(v, id, in[s->n_in]);
+        s->n_in++;
     }
     v->number[i] = (uint16_t)(v->n_in + g->n_step - 1);
 }
@@ -230,7 +227,7 @@ static wf_group_place place_of(const weaver *v, const window *w) {
 static void make_steps(weaver *v) {
     wf_group *g = &v->group;
     g->n_in = (uint16_t)v->n_in;
-    for (uint32_t i = 0; i < v->n; i++) add_steps(v, i);
+    for (uint32_t i = 0; i < v->n; i++) add_step(v, i);
     for (uint32_t i = 0; i < v->n; i++)
         if (v->f->stored[v->member[i]]) g->out_value[g->n_out++] = v->number[i];
 }

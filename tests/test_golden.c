@@ -105,7 +105,7 @@ typedef struct trainer {
     int n; /* gradients among the outputs */
 } trainer;
 
-static trainer make_trainer(const json_t *golden, const char *init) {
+static trainer make_trainer(const json_t *golden, const char *init, unsigned off) {
     trainer t = {.p = wf_params_new(1)};
     wf_tensor leaf[MOST], out[MOST + 3];
     wf_graph *g = wf_graph_new();
@@ -121,7 +121,8 @@ static trainer make_trainer(const json_t *golden, const char *init) {
     cr_assert(t.n > 0 && t.n <= MOST, "%d parameters", t.n);
     cr_assert(!wf_grad(t.loss, leaf, t.n, t.grad), "%s", wf_error());
     memcpy(out + 3, t.grad, sizeof t.grad);
-    cr_assert(!wf_compile(&t.program, g, out, t.n + 3, (wf_compile_opt){0}), "%s", wf_error());
+    const wf_compile_opt o = {.off = off};
+    cr_assert(!wf_compile(&t.program, g, out, t.n + 3, o), "%s", wf_error());
     wf_graph_free(g);
     cr_assert(!wf_params_load(t.p, init), "%s", wf_error());
     cr_assert(wf_params_elements(t.p) == 745868);
@@ -146,16 +147,16 @@ static double gap(const wf_program *p, wf_tensor t, const json_t *step, const ch
     return fabs(got - want) / fmin(1, want);
 }
 
-Test(golden, training) {
+static void train(int steps, unsigned off) {
     char clips[512], init[512], grads[512];
     json_t *golden = read_golden();
     if (!golden || !find("clips.npy", clips, sizeof clips) ||
         !find("init.safetensors", init, sizeof init) ||
         !find("grads.safetensors", grads, sizeof grads))
         return;
-    trainer t = make_trainer(golden, init);
+    trainer t = make_trainer(golden, init, off);
     double loss = 0, norm = 0, mae = 0;
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < steps; i++) {
         const json_t *step = json_array_get(json_object_get(golden, "steps"), (size_t)i);
         read_batch(clips, i * BATCH % CLIPS, wf_data(t.program, t.x), wf_data(t.program, t.target));
         cr_assert(!wf_run(t.program), "%s", wf_error());
@@ -164,7 +165,7 @@ Test(golden, training) {
         norm = fmax(norm, gap(t.program, t.norm, step, "grad_norm"));
         mae = fmax(mae, gap(t.program, t.mae, step, "mae"));
     }
-    printf("golden: %d steps: largest relative gap in loss %.2g, norm %.2g, mae %.2g\n", STEPS,
+    printf("golden: %d steps: largest relative gap in loss %.2g, norm %.2g, mae %.2g\n", steps,
            loss, norm, mae);
     cr_assert(loss <= 2e-5, "loss: relative gap %.2g", loss);
     cr_assert(norm <= 1e-3, "norm: relative gap %.2g", norm);
@@ -172,6 +173,14 @@ Test(golden, training) {
     wf_program_free(t.program);
     wf_params_free(t.p);
     json_decref(golden);
+}
+
+Test(golden, training) { train(STEPS, 0); }
+
+/* The same without passes; with WEFT_SLOW set without tuned kernels too, a step of many minutes. */
+Test(golden, training_without_passes) { train(1, WF_PASS_ALL & ~(unsigned)WF_PASS_FAST); }
+Test(golden, training_by_reference_evaluators) {
+    if (getenv("WEFT_SLOW")) train(1, WF_PASS_ALL);
 }
 
 /* --- evaluation ------------------------------------------------------------------------------- */
