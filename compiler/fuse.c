@@ -397,7 +397,7 @@ static void leave_group(fuser *q, uint32_t id) {
     while (*at != id) at = &q->next[*at];
     *at = q->next[id];
     m->members--;
-    m->steps -= steps_of(node_of(q, id));
+    m->steps--;
 }
 
 /* The walk computes a node with its first reader. Where the only operand that it takes from an
@@ -419,7 +419,7 @@ static void move_back(fuser *q, uint32_t id) {
         q->next[id] = q->group[b].first; /* no room: back to where it was */
         q->group[b].first = id;
         q->group[b].members++;
-        q->group[b].steps += steps_of(node_of(q, id));
+        q->group[b].steps++;
         q->f->group[id] = b;
         q->f->when[id] = q->group[b].when;
     }
