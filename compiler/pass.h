@@ -53,6 +53,9 @@ wf_status wf_pass_sink(const wf_stage *in, wf_stage *out); /* part of fuse */
 wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, int n,
                         wf_compile_opt o, const char *stage);
 
+/* The stage as text, with its outputs. */
+wf_status wf_stage_write(const wf_stage *s, FILE *f);
+
 /* True if WF_DEBUG lists `stage` (names separated by commas). */
 bool wf_debug_wants(const char *stage);
 
