@@ -4,7 +4,14 @@
  *   - A pass never changes the graph it reads; it emits a new one (wf_graph_like) in one forward
  *     loop, remap[old] = emit(...), with scopes and names kept. Only live nodes are looked at.
  *   - Roots keep their number and order: the program's outputs, then the assignments.
- *   - The verifier holds before and after every pass. */
+ *   - The verifier holds before and after every pass.
+ *
+ * The header of a file that makes a pass has an example, which is run as a test. It is an indented
+ * block (" *   "): a whole graph as text, an arrow with the name of the pass (--merge-->), and the
+ * whole text that the pass, alone, makes of it. The two stand side by side, the second in the column
+ * where the arrow's line goes on, or below each other with the arrow on a line of its own; a line
+ * that is indented further goes on with the one before. Outputs are what nothing reads, or what an "outputs" line lists. Where the second does not begin with %, it
+ * is the text of the kernels of the groups. */
 #ifndef WEFT_PASS_H
 #define WEFT_PASS_H
 
