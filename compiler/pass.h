@@ -8,10 +8,11 @@
  *
  * The header of a file that makes a pass has an example, which is run as a test. It is an indented
  * block (" *   "): a whole graph as text, an arrow with the name of the pass (--merge-->), and the
- * whole text that the pass, alone, makes of it. The two stand side by side, the second in the column
- * where the arrow's line goes on, or below each other with the arrow on a line of its own; a line
- * that is indented further goes on with the one before. Outputs are what nothing reads, or what an "outputs" line lists. Where the second does not begin with %, it
- * is the text of the kernels of the groups. */
+ * whole text that the pass, run alone, makes of it. The two stand side by side, the second in the
+ * column where the arrow's line goes on, or one below the other with the arrow on a line of its
+ * own; there a line that is indented further goes on with the one before. Outputs are what nothing
+ * reads, or what an "outputs" line lists. Where the second does not begin with %, it is the text of
+ * the groups' kernels. An arrow without a name is an illustration. */
 #ifndef WEFT_PASS_H
 #define WEFT_PASS_H
 

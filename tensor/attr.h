@@ -49,9 +49,9 @@ typedef struct wf_scan {
  * Returns false. */
 WF_API bool wf_scan_fail(wf_scan *s, size_t at, const char *format, ...) WF_PRINTF(3, 4);
 /* The others skip blanks first. */
-WF_API bool wf_scan_is(wf_scan *s, const char *token);     /* the text goes on with token: no step */
-WF_API bool wf_scan_accept(wf_scan *s, const char *token); /* steps over it if it is there */
-WF_API bool wf_scan_expect(wf_scan *s, const char *token); /* fails if it is not */
+WF_API bool wf_scan_is(wf_scan *s, const char *token);     /* token comes next; it stays */
+WF_API bool wf_scan_accept(wf_scan *s, const char *token); /* steps over it if it comes next */
+WF_API bool wf_scan_expect(wf_scan *s, const char *token); /* fails if it does not */
 WF_API bool wf_scan_word(wf_scan *s, char *buf, size_t size, const char *what); /* [A-Za-z_0-9]+ */
 WF_API bool wf_scan_i64(wf_scan *s, int64_t least, int64_t most, int64_t *out);
 WF_API bool wf_scan_u64(wf_scan *s, uint64_t *out);

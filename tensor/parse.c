@@ -300,7 +300,9 @@ static bool read_end(parser *p, line *l) {
     wf_text_put(&p->scope, "%s", "");
     if (wf_scan_accept(s, "#") && !wf_scan_rest(s, &p->scope)) return false;
     if (p->scope.failed) return out_of_memory(p);
-    return true;
+    wf_scan_blanks(s);
+    if (s->at == s->size || s->text[s->at] == '\n') return true;
+    return wf_scan_fail(s, s->at, "expected the end of the line");
 }
 
 /* Emits what the line says, and compares. */
@@ -333,14 +335,10 @@ static bool read_node(parser *p) {
     memset(&l, 0, sizeof l);
     if (!wf_graph_grow((void **)&p->number, &p->number_cap, p->n + 1, sizeof *p->number))
         return out_of_memory(p);
-    const bool ok = read_node_line(p, &l) && read_end(p, &l);
-    wf_scan_blanks(&p->s);
-    const bool ends = p->s.at == p->s.size || p->s.text[p->s.at] == '\n';
-    const bool made = ok && (ends || wf_scan_fail(&p->s, p->s.at, "expected the end of the line")) &&
-                      make_node(p, &l);
+    const bool ok = read_node_line(p, &l) && read_end(p, &l) && make_node(p, &l);
     free(p->data);
     p->data = NULL;
-    return made;
+    return ok;
 }
 
 static bool read_outputs(parser *p) {

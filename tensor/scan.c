@@ -173,7 +173,8 @@ bool wf_scan_word(wf_scan *s, char *buf, size_t size, const char *what) {
     const size_t first = s->at;
     size_t n = 0;
     while (s->at < s->size && is_word(s->text[s->at])) {
-        if (n + 1 >= size) return wf_scan_fail(s, first, "expected %s; this word is too long", what);
+        if (n + 1 >= size)
+            return wf_scan_fail(s, first, "expected %s; this word is too long", what);
         buf[n++] = s->text[s->at++];
     }
     buf[n] = 0;

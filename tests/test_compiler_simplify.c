@@ -79,8 +79,8 @@ Test(compiler_simplify, folding) {
     const wf_tensor big = wf_mul(wf_full(g, WF_F32, WF_SHAPE(4, 6), 3), two); /* uniform */
     const wf_tensor ramp = wf_square(wf_arange(g, WF_F32, 0, 1, 6));          /* not uniform */
     expect(wf_pass_simplify, wf_mul(wf_mul(x, big), ramp),
-           W "%2 f32[6] = const [0,1,4,9,16,25]\n%3 f32[] = full {value=6}\n%4 f32[4,6] = mul %1, %3\n"
-             "%5 f32[4,6] = mul %4, %2\n-> %5\n");
+           W "%2 f32[6] = const [0,1,4,9,16,25]\n%3 f32[] = full {value=6}\n"
+             "%4 f32[4,6] = mul %1, %3\n%5 f32[4,6] = mul %4, %2\n-> %5\n");
 }
 
 Test(compiler_simplify, large_constants_are_not_folded) {

@@ -37,8 +37,9 @@ static void check_stage(wf_graph *g, const wf_tensor *out, int n, const char *st
     char *text = text_of(s.graph, root, n);
     wf_graph *again;
     int n_again;
-    cr_assert_eq(wf_graph_parse(&again, &again_out, &n_again, text, strlen(text), (wf_parse_opt){0}),
-                 WF_OK, "%s: %s", stage, wf_error());
+    const wf_parse_opt o = {0};
+    cr_assert_eq(wf_graph_parse(&again, &again_out, &n_again, text, strlen(text), o), WF_OK,
+                 "%s: %s", stage, wf_error());
     cr_assert_eq(n_again, n);
     char *text_again = text_of(again, again_out, n);
     cr_assert(strcmp(text, text_again) == 0, "%s: another text", stage);
@@ -99,8 +100,8 @@ Test(compiler_text, programs_with_packed_operands) {
     FILE *f = open_memstream(&text, &size);
     cr_assert_eq(wf_program_dump(p, f), WF_OK);
     fclose(f);
-    cr_assert(strstr(text, "= pack ") && strstr(text, " B packed ") && strstr(text, " + sum["), "%s",
-              text);
+    cr_assert(strstr(text, "= pack ") && strstr(text, " B packed ") && strstr(text, " + sum["),
+              "%s", text);
     wf_tensor *out;
     int n;
     cr_assert_eq(wf_graph_parse(&again, &out, &n, text, size, (wf_parse_opt){0}), WF_OK, "%s",

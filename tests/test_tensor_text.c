@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tensor/graph.h"
+#include "compiler/compiler.h"
+#include "tensor/contract.h"
+#include "tensor/pool.h"
 #include "tensor/size.h"
 #include "tests/sampler.h"
 
@@ -31,8 +33,8 @@ static void same(const char *text) {
     wf_graph *g;
     wf_tensor *out;
     int n;
-    cr_assert_eq(wf_graph_parse(&g, &out, &n, text, strlen(text), (wf_parse_opt){0}), WF_OK, "%s\n%s",
-                 wf_error(), text);
+    cr_assert_eq(wf_graph_parse(&g, &out, &n, text, strlen(text), (wf_parse_opt){0}), WF_OK,
+                 "%s\n%s", wf_error(), text);
     char *again = written(g, out, n, (wf_write_opt){.leaves = true});
     cr_assert_str_eq(again, text);
     free(again);
@@ -90,7 +92,8 @@ Test(tensor_text, a_small_graph) {
     same("%1 f32[8,64] = input \"x\"\n"
          "%2 f32[64] = leaf \"a \\\"b\\\" \\\\ \\x0a \xc3\xa9\" [0.5*64]   # layer0/t3\n"
          "%3 f32[8,64] = add %1, %2   # layer0/t3'\n"
-         "%4 f32[8,32] = slice %3 {axis=1 first=0 n=32} as \"left\"   # \\x20odd # scope\\x01\\x20\n"
+         "%4 f32[8,32] = slice %3 {axis=1 first=0 n=32} as \"left\""
+         "   # \\x20odd # scope\\x01\\x20\n"
          "%5 f32[8,16] = slice %3 {axis=1 first=0 n=16 step=4}\n"
          "%6 i64[] = const [7] as \"seed\"\n"
          "%7 f32[3] = normal %6 {seed=18446744073709551615 stream=2}\n"
@@ -166,7 +169,8 @@ static void *bind_w(void *user, const char *name, wf_dtype dtype, wf_shape shape
 Test(tensor_text, leaves_are_bound_by_name) {
     int asked = 0;
     const wf_parse_opt o = {.bind = bind_w, .user = &asked};
-    wf_graph *g = parsed("%1 f32[2] = leaf \"w\"\n%2 f32[2] = leaf \"v\"\n%3 f32[2] = add %1, %2\n", o);
+    wf_graph *g = parsed("%1 f32[2] = leaf \"w\"\n%2 f32[2] = leaf \"v\"\n"
+                         "%3 f32[2] = add %1, %2\n", o);
     size_t bytes;
     float *y = value_of(g, 3, &bytes);
     cr_assert(asked == 2 && y[0] == 3 && y[1] == 4);
@@ -284,10 +288,10 @@ static size_t below(uint64_t *rng, size_t n) { return (size_t)(sampler_next(rng)
 
 /* A few random edits; the text has room for them. */
 static size_t mutate(char *text, size_t n, uint64_t *rng) {
-    static const char *const piece[] = {"9", "-", "0", "%1", "%", ",", "[", "]", "{", "}", "o0", "k0",
-                                        "9223372036854775807", "-9223372036854775808", "\n", "\"",
-                                        "=", "#", " as ", "*", "nan", "f64", "sum[", "if 0<=", "/2",
-                                        "\\x", "axes=0,0", "\xff", "contract %1, %1 {", "pack %1 {"};
+    static const char *const piece[] = {
+        "9", "-", "0", "%1", "%", ",", "[", "]", "{", "}", "o0", "k0", "9223372036854775807",
+        "-9223372036854775808", "\n", "\"", "=", "#", " as ", "*", "nan", "f64", "sum[", "if 0<=",
+        "/2", "\\x", "axes=0,0", "\xff", "contract %1, %1 {", "pack %1 {"};
     for (size_t edits = 1 + below(rng, 4); edits > 0; edits--) {
         const size_t at = below(rng, n + 1);
         const char *p = piece[below(rng, WF_COUNT(piece))];
@@ -313,6 +317,36 @@ static size_t mutate(char *text, size_t n, uint64_t *rng) {
     return n;
 }
 
+/* Small enough to be computed, and without inputs. */
+static bool is_small(const wf_graph *g) {
+    for (uint32_t id = 1; id < wf_graph_size(g); id++) {
+        const wf_node *x = wf_graph_node(g, id);
+        const wf_leaf_attr *leaf = x->op == &wf_op_leaf ? x->attr : NULL;
+        if (leaf && leaf->kind == WF_LEAF_INPUT) return false;
+        double work = (double)wf_shape_count(&x->type.shape) + 1;
+        const wf_contract_attr *c = x->op == &wf_op_contract ? x->attr : NULL;
+        for (int i = 0; c && i < c->n_sources; i++)
+            for (int k = 0; k < c->source[i].n_sum; k++) work *= (double)c->source[i].sum[k] + 1;
+        const wf_pool_attr *p = strstr(x->op->name, "pool") ? x->attr : NULL;
+        for (int i = 0; p && i < 3; i++) work *= p->kernel[i] + 1.0;
+        if (work > 1e5) return false;
+    }
+    return true;
+}
+
+/* Computes the last node, by evaluators and by a program. */
+static void compute(wf_graph *g) {
+    const wf_tensor last = wf_handle(g, wf_graph_size(g) - 1);
+    if (!last.id || !is_small(g)) return;
+    size_t bytes;
+    free(value_of(g, last.id, &bytes));
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, &last, 1, (wf_compile_opt){.threads = 1}), WF_OK, "%s",
+                 wf_error());
+    cr_assert_eq(wf_run(p), WF_OK);
+    wf_program_free(p);
+}
+
 /* WF_SEEDS=n: n mutations of each text. */
 Test(tensor_text, any_bytes_are_safe) {
     const char *many = getenv("WF_SEEDS");
@@ -336,6 +370,7 @@ Test(tensor_text, any_bytes_are_safe) {
                 if (wf_graph_parse(&g, &out, &n_out, exact, size, o) == WF_OK) {
                     char *first = written(g, out, n_out, (wf_write_opt){.leaves = true});
                     same(first);
+                    compute(g);
                     accepted++;
                     free(first);
                     free(out);

@@ -73,7 +73,10 @@ static wf_status read_file(char **text, size_t *bytes, const char *path) {
 static wf_status graph_in_file(subject *x, const settings *s) {
     char *text = NULL, why[512];
     size_t bytes = 0;
-    snprintf(x->title, sizeof x->title, "%.100s; stage %s", s->in, s->stage);
+    const char *name = strrchr(s->in, '/');
+    snprintf(x->title, sizeof x->title, "%.100s; stage %s", name ? name + 1 : s->in, s->stage);
+    for (char *c = x->title; *c; c++)
+        if (*c == '\n') *c = ' '; /* a remark is one line */
     wf_status status = read_file(&text, &bytes, s->in);
     if (!status) {
         const wf_parse_opt o = {.stand_in = true};
