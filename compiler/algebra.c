@@ -1,4 +1,9 @@
-/* Algebra: identities that hold for every number, one row each. */
+/* Algebra: identities that hold for every number, one row each.
+ *
+ *   %1 f32[3] = leaf "a"                      %1 f32[3] = leaf "a"
+ *   %2 f32[3] = leaf "b"    --simplify-->     %2 f32[3] = leaf "b"
+ *   %3 f32[3] = neg %2                        %3 f32[3] = sub %1, %2
+ *   %4 f32[3] = add %1, %3 */
 #include <stdlib.h>
 
 #include "compiler/simplify.h"

@@ -100,9 +100,14 @@ typedef struct wf_program_info {
 } wf_program_info;
 WF_API wf_program_info wf_program_describe(const wf_program *p);
 
-/* Writes the graph (or the program's graph after the passes) as text, one node a line. */
+/* Writes the graph (or the program's graph after the passes, with its outputs) as text, one node a
+ * line; more ways of writing, and reading, are in tensor/text.h. */
 WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);
 WF_API wf_status wf_program_dump(const wf_program *p, FILE *f);
+
+/* Writes what wf_compile(g, outputs, n, c) has after the stage of this name; see wf_stage_dot. */
+WF_API wf_status wf_stage_dump(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_opt c,
+                               const char *stage, FILE *f);
 
 /* Writes the groups of the program with members and bytes, and for neighbouring elementwise
  * operations that are not in one group the reason. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/dot.h"
+#include "tensor/attr.h"
 #include "tensor/contract.h"
 
 enum {
@@ -91,16 +92,17 @@ static void put_operation(const wf_dot *d, uint32_t id, wf_dot_text *t) {
 static void put_attributes(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
     char text[256] = "", other[256];
     const wf_node *x = member(d, b, 0);
-    if (!x->op->print_attr || !x->attr) return;
-    x->op->print_attr(x->attr, text, sizeof text);
+    wf_text first = {.buf = text, .size = sizeof text};
+    wf_attr_print(x->op, x->attr, &first);
+    if (!*text) return;
     for (uint32_t i = 1; i < b->nodes; i++) {
         const wf_node *y = member(d, b, i);
-        *other = 0;
         if (y->op != x->op) return;
-        y->op->print_attr(y->attr, other, sizeof other);
+        wf_text now = {.buf = other, .size = sizeof other};
+        *other = 0;
+        wf_attr_print(y->op, y->attr, &now);
         if (strcmp(text, other) != 0) return;
     }
-    if (!*text) return;
     wf_dot_put(t, "\\n");
     wf_dot_put_escaped(t, text, NAME);
 }

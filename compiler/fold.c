@@ -1,7 +1,7 @@
 /* Folding: a small value that depends on constants alone is computed now, by the operation's own
  * evaluator.
  *
- *   %1 i64[3] = arange {...}      ->     %1 i64[3] = const ""
+ *   %1 i64[3] = arange {first=1 step=2}   --simplify-->   %1 i64[3] = const [1,9,25]
  *   %2 i64[3] = mul %1, %1 */
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* Fusion: groups of elementwise nodes that are computed in one pass over memory.
  *
- *   %1 f32[8,64] = input "x"                 v0 = f32[64 r + 1 c]
- *   %2 f32[64] = input "b"                   v1 = f32[0 r + 1 c]
- *   %3 f32[8,64] = add %1, %2        -->     v2 = f32 add v0 v1
- *   %4 f32[8,64] = sigmoid %3                v3 = f32 sigmoid v2
- *   %5 f32[512] = reshape %4                 v4 = f32 exp v3
- *   %6 f32[512] = exp %5                     f32[64 r + 1 c] = v4
+ *   %1 f32[8,64] = input "x"                  v0 = f32[64 r + 1 c]
+ *   %2 f32[64] = input "b"                    v1 = f32[0 r + 1 c]
+ *   %3 f32[8,64] = add %1, %2   --fuse-->     v2 = f32 add v0 v1
+ *   %4 f32[8,64] = sigmoid %3                 v3 = f32 sigmoid v2
+ *   %5 f32[512] = reshape %4                  v4 = f32 exp v3
+ *   %6 f32[512] = exp %5                      f32[64 r + 1 c] = v4
  *
  * One walk from the last node to the first. All readers of a node are placed before it is, so the
  * earliest of them is known: the node joins its group if it has the same elements in the same

@@ -5,9 +5,22 @@
  * operand that the kernel wants in panels is packed by a node of its own, so that equal packs are
  * one pack, once a step. Before and after:
  *
- *   %5 f32[8,4] = contract %1, %2                 %5 f32[..] = pack %2
- *   %6 f32[8,4] = contract %3, %4                 %6 f32[..] = pack %4
- *   %7 f32[8,4] = add %5, %6                      %7 f32[8,4] = contract %1, %5, %3, %6 */
+ *   %1 f32[1024,32] = input "x"
+ *   %2 f32[32,64] = leaf "w"
+ *   %3 f32[1024,16] = input "h"
+ *   %4 f32[16,64] = leaf "u"
+ *   %5 f32[1024,64] = contract %1, %2 {sum[32] A[o0,k0] B[k0,o1]}
+ *   %6 f32[1024,64] = contract %3, %4 {sum[16] A[o0,k0] B[k0,o1]}
+ *   %7 f32[1024,64] = add %5, %6
+ *   --merge-->
+ *   %1 f32[1024,32] = input "x"
+ *   %2 f32[32,64] = leaf "w"
+ *   %3 f32[1024,16] = input "h"
+ *   %4 f32[16,64] = leaf "u"
+ *   %5 f32[2048] = pack %2 {out[1,64] sum[32] B[k0,o1] columns[o1] batch[]}
+ *   %6 f32[1024] = pack %4 {out[1,64] sum[16] B[k0,o1] columns[o1] batch[]}
+ *   %7 f32[1024,64] = contract %1, %5, %3, %6 {sum[32] A[o0,k0] B packed columns[o1] batch[]
+ *     + sum[16] A[o0,k0] B packed columns[o1] batch[]} */
 #include <stdlib.h>
 
 #include "compiler/pass.h"

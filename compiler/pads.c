@@ -1,7 +1,9 @@
 /* Sums of disjoint pads: what gradients of slices, of indexing and of splits are made of.
  *
- *   %3 f32[4] = pad %1 {axis=0 before=0 after=2 step=1}
- *   %4 f32[4] = pad %2 {axis=0 before=2 after=0 step=1}   ->   %3 f32[4] = concat %1, %2 {axis=0}
+ *   %1 f32[2] = leaf "a"                               %1 f32[2] = leaf "a"
+ *   %2 f32[2] = leaf "b"             --simplify-->     %2 f32[2] = leaf "b"
+ *   %3 f32[4] = pad %1 {axis=0 before=0 after=2}       %3 f32[4] = concat %1, %2 {axis=0}
+ *   %4 f32[4] = pad %2 {axis=0 before=2 after=0}
  *   %5 f32[4] = add %3, %4
  *
  * T slices of one value would cost T sums over the whole of it; a concat costs nothing, as its

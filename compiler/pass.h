@@ -4,7 +4,15 @@
  *   - A pass never changes the graph it reads; it emits a new one (wf_graph_like) in one forward
  *     loop, remap[old] = emit(...), with scopes and names kept. Only live nodes are looked at.
  *   - Roots keep their number and order: the program's outputs, then the assignments.
- *   - The verifier holds before and after every pass. */
+ *   - The verifier holds before and after every pass.
+ *
+ * The header of a file that makes a pass has an example, which is run as a test. It is an indented
+ * block (" *   "): a whole graph as text, an arrow with the name of the pass (--merge-->), and the
+ * whole text that the pass, run alone, makes of it. The two stand side by side, the second in the
+ * column where the arrow's line goes on, or one below the other with the arrow on a line of its
+ * own; there a line that is indented further goes on with the one before. Outputs are what nothing
+ * reads, or what an "outputs" line lists. Where the second does not begin with %, it is the text of
+ * the groups' kernels. An arrow without a name is an illustration. */
 #ifndef WEFT_PASS_H
 #define WEFT_PASS_H
 
@@ -53,6 +61,9 @@ wf_status wf_pass_repeat(const wf_stage *in, wf_stage *out); /* part of fuse */
  * pictures. Errors: those of wf_compile; WF_NOT_FOUND. Owner: the caller, wf_stage_free. */
 wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, int n,
                         wf_compile_opt o, const char *stage);
+
+/* The stage as text, with its outputs. */
+wf_status wf_stage_write(const wf_stage *s, FILE *f);
 
 /* True if WF_DEBUG lists `stage` (names separated by commas). */
 bool wf_debug_wants(const char *stage);

@@ -112,14 +112,36 @@ wf_program_info wf_program_describe(const wf_program *p) {
 wf_status wf_graph_dump(const wf_graph *g, FILE *f) {
     if (!g || !f)
         return wf_fail(WF_ARGUMENT, "wf_graph_dump: the %s is NULL", g ? "file" : "graph");
-    char text[1024];
-    for (uint32_t id = 1; id < wf_graph_size(g); id++)
-        if (fprintf(f, "%s\n", wf_node_text(g, id, text, sizeof text)) < 0)
-            return wf_fail(WF_OUTPUT, "the text of the graph cannot be written");
-    return WF_OK;
+    return wf_graph_write(g, NULL, 0, f, (wf_write_opt){0});
+}
+
+/* Outputs come before assignments among the roots. */
+wf_status wf_stage_write(const wf_stage *s, FILE *f) {
+    uint32_t n = 0;
+    wf_tensor *output = calloc((size_t)s->n_root + 1, sizeof *output);
+    if (!output) return wf_fail(WF_MEMORY, "out of memory for the text of the graph");
+    for (; n < s->n_root; n++) {
+        if (wf_graph_node(s->graph, s->root[n])->op->kind == WF_KIND_ASSIGN) break;
+        output[n] = wf_handle(s->graph, s->root[n]);
+    }
+    const wf_status status = wf_graph_write(s->graph, output, (int)n, f, (wf_write_opt){0});
+    free(output);
+    return status;
+}
+
+wf_status wf_stage_dump(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_opt c,
+                        const char *stage, FILE *f) {
+    if (!g || !f)
+        return wf_fail(WF_ARGUMENT, "wf_stage_dump: the %s is NULL", g ? "file" : "graph");
+    wf_stage now = {0};
+    wf_status s = wf_stage_make(&now, g, outputs, n, c, stage);
+    if (!s) s = wf_stage_write(&now, f);
+    if (now.graph) wf_stage_free(&now);
+    return s;
 }
 
 wf_status wf_program_dump(const wf_program *p, FILE *f) {
     if (!p) return wf_fail(WF_ARGUMENT, "wf_program_dump: the program is NULL");
-    return wf_graph_dump(p->stage.graph, f);
+    if (!f) return wf_fail(WF_ARGUMENT, "wf_program_dump: the file is NULL");
+    return wf_stage_write(&p->stage, f);
 }

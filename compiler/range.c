@@ -6,7 +6,7 @@
  * (relu'(0) = 0) and stays. Before and after:
  *
  *   %1 f32[3] = leaf "w"                            %1 f32[3] = leaf "w"
- *   %2 f32[3] = sigmoid %1                          %2 f32[3] = sigmoid %1
+ *   %2 f32[3] = sigmoid %1         --simplify-->    %2 f32[3] = sigmoid %1
  *   %3 f32[3] = mul %2, %2                          %3 f32[3] = mul %2, %2
  *   %4 f32[3] = relu %3 */
 #include <stdlib.h>

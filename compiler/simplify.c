@@ -5,7 +5,7 @@
  * reassociates a sum. Before and after:
  *
  *   %1 f32[4,6] = leaf "w"                          %1 f32[4,6] = leaf "w"
- *   %2 f32[] = full {value=1}                       %2 f32[4,6] = tanh %1
+ *   %2 f32[] = full {value=1}      --simplify-->    %2 f32[4,6] = tanh %1
  *   %3 f32[4,6] = mul %1, %2                        %3 f32[4,6] = mul %2, %2
  *   %4 f32[4,6] = tanh %3
  *   %5 f32[4,6] = tanh %1

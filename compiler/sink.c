@@ -1,14 +1,24 @@
 /* Sinking: parts of an elementwise result are computed as parts of its operands, so that they can
  * be computed where they are used.
  *
- *   %3 f32[8,64] = add %1, %2                 %3 f32[8,32] = slice %1 {axis=1 first=0 n=32}
- *   %4 f32[8,32] = slice %3 {first=0 n=32}    %4 f32[8,32] = slice %2 {axis=1 first=0 n=32}
- *   %5 f32[8,32] = sigmoid %4                 %5 f32[8,32] = add %3, %4
- *   %6 f32[8,32] = slice %3 {first=32 n=32}   %6 f32[8,32] = sigmoid %5
- *   %7 f32[8,32] = tanh %6               -->  %7 f32[8,32] = slice %1 {axis=1 first=32 n=32}
- *                                             %8 f32[8,32] = slice %2 {axis=1 first=32 n=32}
- *                                             %9 f32[8,32] = add %7, %8
- *                                             %10 f32[8,32] = tanh %9
+ *   %1 f32[8,64] = input "x"
+ *   %2 f32[8,64] = input "y"
+ *   %3 f32[8,64] = add %1, %2
+ *   %4 f32[8,32] = slice %3 {axis=1 first=0 n=32}
+ *   %5 f32[8,32] = sigmoid %4
+ *   %6 f32[8,32] = slice %3 {axis=1 first=32 n=32}
+ *   %7 f32[8,32] = tanh %6
+ *   --fuse-->
+ *   %1 f32[8,64] = input "x"
+ *   %2 f32[8,64] = input "y"
+ *   %3 f32[8,32] = slice %1 {axis=1 first=0 n=32}
+ *   %4 f32[8,32] = slice %2 {axis=1 first=0 n=32}
+ *   %5 f32[8,32] = add %3, %4
+ *   %6 f32[8,32] = sigmoid %5
+ *   %7 f32[8,32] = slice %1 {axis=1 first=32 n=32}
+ *   %8 f32[8,32] = slice %2 {axis=1 first=32 n=32}
+ *   %9 f32[8,32] = add %7, %8
+ *   %10 f32[8,32] = tanh %9
  *
  * So the gates of a cell, slices of one sum of contractions, join the group of the cell, and the
  * gradient of a sequence joins the steps that read it. Only where the result is read by nothing but

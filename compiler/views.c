@@ -1,7 +1,12 @@
 /* Views of views, and parts of what was put together from parts.
  *
  * Most rules need no knowledge of the operations: a chain of views is followed down to the strides
- * it amounts to, and if they are those of a dense array, the chain is a reshape or nothing. */
+ * it amounts to, and if they are those of a dense array, the chain is a reshape or nothing.
+ *
+ *   %1 f32[4,6] = leaf "w"                                  %1 f32[4,6] = leaf "w"
+ *   %2 f32[6,4] = permute %1 {perm=1,0}   --simplify-->     %2 f32[24] = reshape %1
+ *   %3 f32[4,6] = permute %2 {perm=1,0}
+ *   %4 f32[24] = reshape %3 */
 #include "compiler/simplify.h"
 #include "tensor/view.h"
 

@@ -440,6 +440,8 @@ void wf_cfunction_free(wf_cfunction *f) {
     free(f);
 }
 
+const wf_op *wf_cfunction_op(const wf_cfunction *f) { return f ? &f->op : NULL; }
+
 wf_tensor wf_cfunction_call(const wf_cfunction *f, const wf_tensor *x, int n) {
     wf_graph *g = NULL;
     for (int i = 0; !g && i < n; i++) g = x[i].graph;

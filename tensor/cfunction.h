@@ -47,6 +47,9 @@ WF_API void wf_cfunction_free(wf_cfunction *f);
 /* y = f(x_0, .., x_(n-1)): one node. Poison if number, dtypes or shapes of operands do not fit. */
 WF_API wf_tensor wf_cfunction_call(const wf_cfunction *f, const wf_tensor *x, int n);
 
+/* Its operation, for wf_parse_opt.ops: lives as long as f. NULL for NULL. */
+WF_API const wf_op *wf_cfunction_op(const wf_cfunction *f);
+
 #ifdef __cplusplus
 }
 #endif

@@ -128,6 +128,16 @@ int64_t wf_packed_count(const wf_contract_attr *c, const wf_contract_source *s);
 
 /* --- inside the operation --------------------------------------------------------------------- */
 
+/* Shape rule: a relation stays far from overflow; the loops of a packed operand exist. */
+bool wf_contract_check(wf_infer *q, const wf_contract_source *s, const wf_relation *r);
+bool wf_contract_check_masks(wf_infer *q, const wf_contract_source *s);
+
+/* Attributes as text (contract_text.c). */
+void wf_contract_print(const void *attr, wf_text *t);
+bool wf_contract_parse(wf_attr_parse *p);
+void wf_pack_print(const void *attr, wf_text *t);
+bool wf_pack_parse(wf_attr_parse *p);
+
 /* Reference evaluation of the output elements [first, last) in row-major order. */
 void wf_contract_eval(const wf_call *c, int64_t first, int64_t last);
 void wf_contract_grad(const wf_grad_call *c);

@@ -53,6 +53,8 @@ WF_API wf_graph *wf_graph_like(const wf_graph *g);
  * Returns the former scope. */
 WF_API uint32_t wf_graph_set_scope(wf_graph *g, uint32_t scope);
 WF_API const char *wf_graph_scope_text(const wf_graph *g, uint32_t scope); /* "" at top */
+/* The scope of this path, new or known. */
+WF_API uint32_t wf_graph_scope_of(wf_graph *g, const char *path);
 /* The scope `scope` with "'" appended to its path: gradients of its nodes. */
 WF_API uint32_t wf_graph_scope_prime(wf_graph *g, uint32_t scope);
 
@@ -67,11 +69,15 @@ typedef struct wf_leaf_attr {
 extern const wf_op wf_op_leaf, wf_op_assign;
 /* Copies leaf `id` of `from` into `g`, with the same data, name and serial. */
 WF_API wf_tensor wf_copy_leaf(wf_graph *g, const wf_graph *from, uint32_t id);
+/* A bound leaf whose bytes are the graph's own, copied from `data` (NULL: zero). */
+WF_API wf_tensor wf_leaf_own(wf_graph *g, const char *name, wf_dtype dtype, wf_shape shape,
+                             const void *data);
 /* If id is a CONST leaf (or a wf_full) with all elements equal, stores the value and returns
  * true. */
 WF_API bool wf_uniform_value(const wf_graph *g, uint32_t id, double *value);
 
-/* The textual form of one node: "%57 f32[8,32,32,64] = sigmoid %56   # convlstm0/t3". */
+/* The textual form of one node: "%57 f32[8,32,32,64] = sigmoid %56   # convlstm0/t3", cut at size;
+ * constants longer than a few elements are not written out. */
 WF_API const char *wf_node_text(const wf_graph *g, uint32_t id, char *buf, size_t size);
 
 /* Reference evaluation of node id: operands given as arrays, calls op->eval with denormals flushed.

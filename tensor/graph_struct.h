@@ -1,4 +1,4 @@
-/* The graph's struct, for graph.c, scope.c and leaf.c alone. */
+/* The graph's struct, for graph.c, scope.c, op_leaf.c and parse.c alone. */
 #ifndef WEFT_GRAPH_STRUCT_H
 #define WEFT_GRAPH_STRUCT_H
 
@@ -11,7 +11,8 @@
 typedef struct wf_scopes {
     const char **text;  /* (n) full paths, in the arena */
     uint32_t *prime;    /* (n) number of path + "'", 0 if not made yet */
-    uint32_t n, cap, prime_cap;
+    uint32_t *slot;     /* (n_slots) numbers by the hash of their path, 0 is free; a power of two */
+    uint32_t n, cap, prime_cap, n_slots;
     uint32_t *stack;    /* (depth) enclosing scopes */
     uint32_t depth, stack_cap;
     uint32_t current;

@@ -133,6 +133,39 @@ struct wf_sampler {
     wf_tensor (*make_bool)(wf_sampler *s, wf_shape shape);
 };
 
+/* How one attribute stands in the textual form of a graph, "{axis=1 first=0 n=32}": one table both
+ * writes and reads it (tensor/attr.h). */
+typedef enum wf_field_kind {
+    WF_FIELD_END,     /* ends a table */
+    WF_FIELD_I32,     /* name=7; int32_t, int64_t, uint64_t, double */
+    WF_FIELD_I64,
+    WF_FIELD_U64,
+    WF_FIELD_F64,
+    WF_FIELD_FLAG32,  /* the name alone if it is not 0; int32_t, int64_t */
+    WF_FIELD_FLAG64,
+    WF_FIELD_LIST32,  /* name=2,0,1; at most n int32_t, their number an int32_t at `count` */
+    WF_FIELD_ARRAY32, /* name=3,3; n entries, zeros at the end left out alike for all arrays */
+    WF_FIELD_ARRAY64,
+    WF_FIELD_DTYPE32, /* not written, they follow from the result's type: wf_dtype, */
+    WF_FIELD_DTYPE64, /* an int64_t with a wf_dtype, */
+    WF_FIELD_SHAPE,   /* wf_shape, */
+    WF_FIELD_EXTENT   /* int64_t, the extent of axis n */
+} wf_field_kind;
+
+typedef struct wf_field {
+    const char *name;
+    wf_field_kind kind;
+    size_t at, count;  /* offsets in the attributes */
+    int n;
+    bool optional;     /* I32, I64: left out where it is `otherwise` */
+    int64_t otherwise;
+} wf_field;
+#define WF_FIELD(kind_, type, member, ...)                                                         \
+    {.name = #member, .kind = WF_FIELD_##kind_, .at = offsetof(type, member), __VA_ARGS__}
+
+typedef struct wf_text wf_text;             /* tensor/attr.h */
+typedef struct wf_attr_parse wf_attr_parse; /* tensor/attr.h */
+
 struct wf_op {
     const char *name;
     wf_kind kind;
@@ -149,7 +182,10 @@ struct wf_op {
     const char *expr;                                     /* ELEMENTWISE: C text in a, b, c */
     const wf_fast *fast;                                  /* optional */
     wf_tensor (*sample)(wf_sampler *s, int i);            /* NULL only for LEAF */
-    void (*print_attr)(const void *attr, char *buf, size_t size); /* NULL: no attributes */
+    const wf_field *fields;                               /* attributes as text; NULL: none, or */
+    size_t attr_bytes;                                    /* not by fields. Of the fields' struct */
+    void (*print_attr)(const void *attr, wf_text *t);     /* instead of fields */
+    bool (*parse_attr)(wf_attr_parse *p);                 /* instead of fields */
 };
 
 /* All operations of the library, NULL-terminated: for tests, tables and documentation. */

@@ -1,8 +1,6 @@
 /* arange: an arithmetic progression.
  *
  *   out[i] = first + i step, i in [0, n), computed in f64 and rounded to the dtype */
-#include <stdio.h>
-
 #include "tensor/graph.h"
 #include "tensor/sources.h"
 #include "tensor/view.h"
@@ -14,10 +12,13 @@ typedef struct arange_attr {
     int64_t n, dtype; /* dtype: wf_dtype */
 } arange_attr;
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const arange_attr *a = attr;
-    snprintf(buf, size, "first=%.9g step=%.9g", a->first, a->step);
-}
+static const wf_field fields[] = {
+    WF_FIELD(F64, arange_attr, first),
+    WF_FIELD(F64, arange_attr, step),
+    WF_FIELD(EXTENT, arange_attr, n, .n = 0),
+    WF_FIELD(DTYPE64, arange_attr, dtype),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -56,7 +57,8 @@ const wf_op wf_op_arange = {
     .eval = eval,
     .no_grad_reason = "it has no operands",
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(arange_attr),
 };
 
 wf_tensor wf_arange(wf_graph *g, wf_dtype dtype, double first, double step, int64_t n) {

@@ -103,7 +103,8 @@ const wf_op wf_op_argmax = {
         .no_grad_reason = "its value is an index",
         .fast = &fast,
         .sample = sample,
-        .print_attr = wf_axis_print,
+        .fields = wf_axis_fields,
+        .attr_bytes = sizeof(wf_axis_attr),
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */

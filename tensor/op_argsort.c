@@ -2,7 +2,6 @@
  *
  *   x[.., out[.., 0, ..], ..] <= x[.., out[.., 1, ..], ..] <= ...;  descending: >=
  *   Equal elements keep their order, NaN counts as greater than everything and equal to itself. */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -15,10 +14,11 @@ typedef struct order_attr {
     int64_t axis, descending; /* descending: 0 or 1 */
 } order_attr;
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const order_attr *a = attr;
-    snprintf(buf, size, "axis=%lld%s", (long long)a->axis, a->descending ? " descending" : "");
-}
+static const wf_field fields[] = {
+    WF_FIELD(I64, order_attr, axis),
+    WF_FIELD(FLAG64, order_attr, descending),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -160,7 +160,8 @@ const wf_op wf_op_argsort = {
     .no_grad_reason = "its result is an order, constant almost everywhere",
     .fast = &fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(order_attr),
 };
 
 wf_tensor wf_argsort(wf_tensor x, int axis, bool descending) {

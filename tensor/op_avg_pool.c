@@ -131,7 +131,8 @@ const wf_op wf_op_avg_pool = {
         .grad = grad,
         .fast = &fast,
         .sample = sample,
-        .print_attr = wf_pool_print,
+        .fields = wf_pool_fields,
+        .attr_bytes = sizeof(wf_pool_attr),
 };
 
 const wf_op wf_op_avg_pool_grad = {
@@ -144,7 +145,8 @@ const wf_op wf_op_avg_pool_grad = {
         .grad = grad_grad,
         .fast = &fast_grad,
         .sample = sample_grad,
-        .print_attr = wf_pool_print,
+        .fields = wf_pool_fields,
+        .attr_bytes = sizeof(wf_pool_attr),
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */

@@ -1,15 +1,13 @@
 /* out[i] = x[i] converted to another dtype: to nearest even, integers saturate, NaN becomes 0 in
  * them, bool is x != 0. The conversion is wf_load and wf_store, by way of a double. */
-#include <stdio.h>
-
 #include "tensor/elementwise.h"
 #include "tensor/graph.h"
 #include "tensor/kernels/rows.h"
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_cast_attr *a = attr;
-    snprintf(buf, size, "to=%s", wf_dtype_name((wf_dtype)a->dtype));
-}
+static const wf_field fields[] = {
+    WF_FIELD(DTYPE64, wf_cast_attr, dtype),
+    {0},
+};
 
 /* --- shape rule, eval, gradient --------------------------------------------------------------- */
 
@@ -73,7 +71,8 @@ const wf_op wf_op_cast = {.name = "cast",
                           .grad = grad,
                           .fast = &fast,
                           .sample = sample,
-                          .print_attr = print_attr};
+                          .fields = fields,
+                          .attr_bytes = sizeof(wf_cast_attr)};
 
 wf_tensor wf_cast(wf_tensor x, wf_dtype dtype) {
     return wf_ok(x) && wf_dtype_of(x) == dtype ? x : cast_to(x, dtype);

@@ -2,20 +2,37 @@
  *
  *   concat  out[.., offset_i + j, ..] = x_i[.., j, ..],  offset_i = sum of the extents before i
  *   stack   out[.., i, ..] = x_i[.., ..] */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/attr.h"
 #include "tensor/graph.h"
 #include "tensor/size.h"
 #include "tensor/view.h"
 
 /* --- attributes ------------------------------------------------------------------------------ */
 
+static const wf_field concat_fields[] = {WF_FIELD(I64, wf_concat_attr, axis), {0}};
+
 /* The offsets of concat follow from the inputs' shapes: they are attributes, since `place` sees one
- * input at a time, and are not printed. */
-static void print_axis(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "axis=%lld", (long long)*(const int64_t *)attr);
+ * input at a time, and are not written. */
+static bool concat_parse(wf_attr_parse *p) {
+    const size_t bytes = sizeof(wf_concat_attr) + ((size_t)p->n_in + 1) * sizeof(int64_t);
+    const size_t at = p->scan->at;
+    if (!wf_fields_parse(p)) return false;
+    const int64_t axis = ((const wf_concat_attr *)p->attr)->axis;
+    wf_concat_attr *a = wf_attr_room(p, bytes);
+    if (!a) return false;
+    a->axis = axis;
+    a->n = p->n_in;
+    for (int i = 0; i < p->n_in; i++) {
+        const wf_shape *s = &p->in[i].shape;
+        if (axis < 0 || axis >= s->rank)
+            return wf_scan_fail(p->scan, at, "axis %lld is outside operand %d", (long long)axis, i);
+        if (!wf_add_i64(a->offset[i], s->dim[axis], &a->offset[i + 1]))
+            return wf_scan_fail(p->scan, at, "the extents of the axis overflow");
+    }
+    return true;
 }
 
 /* --- infer ----------------------------------------------------------------------------------- */
@@ -154,7 +171,9 @@ const wf_op wf_op_concat = {
     .place = concat_place,
     .fast = &wf_place_fast,
     .sample = concat_sample,
-    .print_attr = print_axis,
+    .fields = concat_fields,
+    .attr_bytes = sizeof(wf_concat_attr),
+    .parse_attr = concat_parse,
 };
 
 const wf_op wf_op_stack = {
@@ -168,7 +187,8 @@ const wf_op wf_op_stack = {
     .place = stack_place,
     .fast = &wf_place_fast,
     .sample = stack_sample,
-    .print_attr = print_axis,
+    .fields = wf_axis_fields,
+    .attr_bytes = sizeof(wf_axis_attr),
 };
 
 /* The graph of the first input that has one; without inputs there is none to keep the message. */

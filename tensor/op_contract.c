@@ -3,7 +3,6 @@
  * Evaluation is in contract_eval.c, the gradient in contract_grad.c, the fast path in
  * contract_plan.c and contract_run.c. Constructors: conv.c, einsum.c (and matmul), contract_join.c.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/contract.h"
@@ -48,7 +47,7 @@ static bool reach_of(const wf_contract_attr *c, const wf_contract_source *s, int
            wf_add_i64(*reach, span, reach);
 }
 
-static bool check_relation(wf_infer *q, const wf_contract_source *s, const wf_relation *r) {
+bool wf_contract_check(wf_infer *q, const wf_contract_source *s, const wf_relation *r) {
     const wf_contract_attr *c = q->attr;
     if (r->offset == INT64_MIN || r->div < 1)
         return wf_infer_fail(q, "an index relation is broken");
@@ -56,6 +55,14 @@ static bool check_relation(wf_infer *q, const wf_contract_source *s, const wf_re
     if (!reach_of(c, s, r->a, r->ca, &reach) || !reach_of(c, s, r->b, r->cb, &reach) ||
         reach > INT64_MAX / 4)
         return wf_infer_fail(q, "an index relation reaches too far");
+    return true;
+}
+
+bool wf_contract_check_masks(wf_infer *q, const wf_contract_source *s) {
+    const wf_contract_attr *c = q->attr;
+    const uint32_t both = s->batch_loops | s->col_loops;
+    if (s->batch_loops & s->col_loops || both >> c->rank)
+        return wf_infer_fail(q, "the loops of a packed operand are broken");
     return true;
 }
 
@@ -76,15 +83,16 @@ static bool check_source(wf_infer *q, int i) {
                              s->rank_a, s->packed ? 1 : s->rank_b, a->shape.rank, b->shape.rank);
     for (int k = 0; k < s->n_sum; k++)
         if (s->sum[k] < 0) return wf_infer_fail(q, "a sum loop has a negative extent");
+    if (s->packed && !wf_contract_check_masks(q, s)) return false;
     if (s->packed && wf_packed_count(c, s) != b->shape.dim[0])
         return wf_infer_fail(q, "the packed operand of source %d has %lld elements, expected %lld",
                              i, (long long)b->shape.dim[0], (long long)wf_packed_count(c, s));
     for (int j = 0; j < s->rank_a; j++)
-        if (!check_relation(q, s, &s->a[j])) return false;
+        if (!wf_contract_check(q, s, &s->a[j])) return false;
     for (int j = 0; j < s->rank_b && !s->packed; j++)
-        if (!check_relation(q, s, &s->b[j])) return false;
+        if (!wf_contract_check(q, s, &s->b[j])) return false;
     for (int j = 0; j < s->n_guards; j++)
-        if (!check_relation(q, s, &s->guard[j].r)) return false;
+        if (!wf_contract_check(q, s, &s->guard[j].r)) return false;
     return true;
 }
 
@@ -195,67 +203,6 @@ static wf_tensor sample(wf_sampler *s, int i) {
 
 /* --- descriptor ------------------------------------------------------------------------------- */
 
-typedef struct text {
-    char *buf;
-    size_t size, used;
-} text;
-
-static void put(text *t, const char *format, ...) WF_PRINTF(2, 3);
-static void put(text *t, const char *format, ...) {
-    if (t->used >= t->size) return;
-    va_list ap;
-    va_start(ap, format);
-    const int n = vsnprintf(t->buf + t->used, t->size - t->used, format, ap);
-    va_end(ap);
-    if (n > 0) t->used += (size_t)n;
-}
-
-/* Loop 1 of rank 4 is "o1", the first sum loop "k0". */
-static void put_loop(text *t, int rank, int64_t c, int l, bool first) {
-    if (l < 0 || c == 0) return;
-    put(t, c < 0 ? "-" : first ? "" : "+");
-    if (c != 1 && c != -1) put(t, "%lld", (long long)(c < 0 ? -c : c));
-    put(t, "%c%d", l < rank ? 'o' : 'k', l < rank ? l : l - rank);
-}
-
-static void put_relation(text *t, int rank, const wf_relation *r) {
-    const bool bare = r->a < 0 && r->b < 0;
-    if (r->div != 1) put(t, "(");
-    put_loop(t, rank, r->ca, r->a, true);
-    put_loop(t, rank, r->cb, r->b, r->a < 0);
-    if (r->offset || bare) put(t, bare ? "%lld" : "%+lld", (long long)r->offset);
-    if (r->div != 1) put(t, ")/%lld", (long long)r->div);
-}
-
-static void put_operand(text *t, const char *name, int rank, const wf_relation *r, int n) {
-    put(t, " %s[", name);
-    for (int j = 0; j < n; j++) {
-        if (j) put(t, ",");
-        put_relation(t, rank, &r[j]);
-    }
-    put(t, "]");
-}
-
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_contract_attr *c = attr;
-    text t = {buf, size, 0};
-    if (size) buf[0] = 0;
-    for (int i = 0; i < c->n_sources; i++) {
-        const wf_contract_source *s = &c->source[i];
-        put(&t, "%ssum[", i ? " + " : "");
-        for (int k = 0; k < s->n_sum; k++) put(&t, k ? ",%lld" : "%lld", (long long)s->sum[k]);
-        put(&t, "]");
-        put_operand(&t, "A", c->rank, s->a, s->rank_a);
-        if (s->packed) put(&t, " B packed");
-        else put_operand(&t, "B", c->rank, s->b, s->rank_b);
-        for (int j = 0; j < s->n_guards; j++) {
-            put(&t, " if 0<=");
-            put_relation(&t, c->rank, &s->guard[j].r);
-            put(&t, "<%lld", (long long)s->guard[j].extent);
-        }
-    }
-}
-
 const wf_op wf_op_contract = {
     .name = "contract",
     .kind = WF_KIND_CONTRACT,
@@ -266,7 +213,8 @@ const wf_op wf_op_contract = {
     .grad = wf_contract_grad,
     .fast = &wf_contract_fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .print_attr = wf_contract_print,
+    .parse_attr = wf_contract_parse,
 };
 
 /* --- constructor ------------------------------------------------------------------------------ */

@@ -111,7 +111,8 @@ const wf_op wf_op_cumsum = {
         .grad = grad,
         .fast = &fast,
         .sample = sample,
-        .print_attr = wf_axis_print,
+        .fields = wf_axis_fields,
+        .attr_bytes = sizeof(wf_axis_attr),
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */

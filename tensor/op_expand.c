@@ -63,7 +63,8 @@ const wf_op wf_op_expand = {
     .view = view,
     .fast = &wf_view_fast,
     .sample = sample,
-    .print_attr = wf_shape_print,
+    .fields = wf_shape_fields,
+    .attr_bytes = sizeof(wf_shape_attr),
 };
 
 wf_tensor wf_expand(wf_tensor x, wf_shape shape) {

@@ -2,8 +2,6 @@
  *
  *   eye        out[i, j] = 1 where i = j, else 0
  *   tril_mask  out[i, j] = j - i <= diagonal */
-#include <stdio.h>
-
 #include "tensor/graph.h"
 #include "tensor/sources.h"
 #include "tensor/view.h"
@@ -18,9 +16,19 @@ typedef struct tril_attr {
     int64_t rows, cols, diagonal;
 } tril_attr;
 
-static void print_tril(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "diagonal=%lld", (long long)((const tril_attr *)attr)->diagonal);
-}
+static const wf_field eye_fields[] = {
+    WF_FIELD(EXTENT, eye_attr, rows, .n = 0),
+    WF_FIELD(EXTENT, eye_attr, cols, .n = 1),
+    WF_FIELD(DTYPE64, eye_attr, dtype),
+    {0},
+};
+
+static const wf_field tril_fields[] = {
+    WF_FIELD(EXTENT, tril_attr, rows, .n = 0),
+    WF_FIELD(EXTENT, tril_attr, cols, .n = 1),
+    WF_FIELD(I64, tril_attr, diagonal),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -85,6 +93,8 @@ const wf_op wf_op_eye = {
     .eval = eye_eval,
     .no_grad_reason = "it has no operands",
     .sample = eye_sample,
+    .fields = eye_fields,
+    .attr_bytes = sizeof(eye_attr),
 };
 
 const wf_op wf_op_tril_mask = {
@@ -94,7 +104,8 @@ const wf_op wf_op_tril_mask = {
     .eval = tril_eval,
     .no_grad_reason = "it has no operands",
     .sample = tril_sample,
-    .print_attr = print_tril,
+    .fields = tril_fields,
+    .attr_bytes = sizeof(tril_attr),
 };
 
 wf_tensor wf_eye(wf_graph *g, wf_dtype dtype, int64_t rows, int64_t cols) {

@@ -1,7 +1,6 @@
 /* full: one value everywhere.
  *
  *   out[i..] = value, rounded to the dtype */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -10,9 +9,12 @@
 
 /* --- attributes: wf_full_attr ---------------------------------------------------------------- */
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "value=%.9g", ((const wf_full_attr *)attr)->value);
-}
+static const wf_field fields[] = {
+    WF_FIELD(DTYPE32, wf_full_attr, dtype),
+    WF_FIELD(SHAPE, wf_full_attr, shape),
+    WF_FIELD(F64, wf_full_attr, value),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -85,7 +87,8 @@ const wf_op wf_op_full = {
     .no_grad_reason = "it has no operands",
     .fast = &fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(wf_full_attr),
 };
 
 wf_tensor wf_full(wf_graph *g, wf_dtype dtype, wf_shape shape, double value) {

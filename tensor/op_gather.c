@@ -3,18 +3,11 @@
  *   gather       out[a.., i.., b..] = x[a.., index[i..], b..]
  *   scatter_add  out = x; then out[a.., index[i..], b..] += u[a.., i.., b..], in u's order
  *   An index outside [0, extent) reads 0 and adds nothing. */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
 #include "tensor/index.h"
 #include "tensor/view.h"
-
-/* --- attributes: the axis of x that the index addresses -------------------------------------- */
-
-static void print_attr(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "axis=%lld", (long long)((const wf_axis_attr *)attr)->axis);
-}
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -261,7 +254,8 @@ const wf_op wf_op_gather = {
     .grad = gather_grad,
     .fast = &gather_fast,
     .sample = gather_sample,
-    .print_attr = print_attr,
+    .fields = wf_axis_fields, /* the axis of x that the index addresses */
+    .attr_bytes = sizeof(wf_axis_attr),
 };
 
 const wf_op wf_op_scatter_add = {
@@ -274,7 +268,8 @@ const wf_op wf_op_scatter_add = {
     .grad = scatter_grad,
     .fast = &scatter_fast,
     .sample = scatter_sample,
-    .print_attr = print_attr,
+    .fields = wf_axis_fields, /* the axis of x that the index addresses */
+    .attr_bytes = sizeof(wf_axis_attr),
 };
 
 static wf_axis_attr axis_attr(wf_tensor x, int axis) {

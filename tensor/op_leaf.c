@@ -4,7 +4,6 @@
  * in the graph). assign(leaf, value) is the one effect: its result is value, and after the run the
  * leaf holds it. */
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph_struct.h"
@@ -149,6 +148,17 @@ wf_tensor wf_const(wf_graph *g, wf_dtype dtype, wf_shape shape, const void *data
     return emit_leaf(g, &a, NULL);
 }
 
+wf_tensor wf_leaf_own(wf_graph *g, const char *name, wf_dtype dtype, wf_shape shape,
+                      const void *data) {
+    size_t bytes;
+    if (!check_leaf(g, "leaf", name, dtype, &shape, &bytes)) return (wf_tensor){g, 0};
+    void *own = wf_arena_alloc(&g->mem, bytes);
+    if (!own) return wf_graph_fail(g, "out of memory for a leaf of %zu bytes", bytes);
+    if (bytes && data) memcpy(own, data, bytes);
+    const wf_leaf_attr a = make_attr(WF_LEAF_BOUND, dtype, &shape, own);
+    return emit_leaf(g, &a, name);
+}
+
 wf_tensor wf_copy_leaf(wf_graph *g, const wf_graph *from, uint32_t id) {
     const wf_node *x = &from->node[id];
     wf_leaf_attr a;
@@ -218,43 +228,4 @@ bool wf_uniform_value(const wf_graph *g, uint32_t id, double *value) {
         if (wf_get(&v, i) != first) return false;
     *value = first;
     return true;
-}
-
-/* --- text ------------------------------------------------------------------------------------- */
-
-static int print_leaf(const wf_node *x, char *buf, size_t size) {
-    static const char *const kind[] = {"input", "leaf", "const"};
-    const wf_leaf_attr *a = x->attr;
-    return snprintf(buf, size, "%s \"%s\"", kind[a->kind], x->name ? x->name : "");
-}
-
-const char *wf_node_text(const wf_graph *g, uint32_t id, char *buf, size_t size) {
-    const wf_node *x = &g->node[id];
-    char shape[128], line[1024];
-    if (size == 0) return buf;
-    if (id == 0) {
-        snprintf(buf, size, "%%0 = poison");
-        return buf;
-    }
-    int n = snprintf(line, sizeof line, "%%%u %s%s = ", id, wf_dtype_name(x->type.dtype),
-                     wf_shape_text(&x->type.shape, shape, sizeof shape));
-    const size_t room = sizeof line - 160; /* for attributes and scope */
-    if (x->op == &wf_op_leaf) {
-        n += print_leaf(x, line + n, room - (size_t)n);
-    } else {
-        n += snprintf(line + n, room - (size_t)n, "%s", x->op->name);
-        for (uint32_t i = 0; i < x->n_in && (size_t)n < room; i++)
-            n += snprintf(line + n, room - (size_t)n, i ? ", %%%u" : " %%%u", g->edge[x->in0 + i]);
-        if ((size_t)n > room) n = (int)room;
-        if (x->op->print_attr && (size_t)n < sizeof line) {
-            char attr[256] = "";
-            x->op->print_attr(x->attr, attr, sizeof attr);
-            if (*attr) n += snprintf(line + n, sizeof line - (size_t)n, " {%s}", attr);
-        }
-    }
-    const char *scope = wf_graph_scope_text(g, x->scope);
-    if (*scope && (size_t)n < sizeof line)
-        snprintf(line + n, sizeof line - (size_t)n, "   # %s", scope);
-    snprintf(buf, size, "%s", line);
-    return buf;
 }

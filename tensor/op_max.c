@@ -124,7 +124,8 @@ const wf_op wf_op_max = {
         .grad = grad,
         .fast = &fast_max,
         .sample = sample_max,
-        .print_attr = wf_reduce_print,
+        .fields = wf_reduce_fields,
+        .attr_bytes = sizeof(wf_reduce_attr),
 };
 
 const wf_op wf_op_min = {
@@ -137,7 +138,8 @@ const wf_op wf_op_min = {
         .grad = grad,
         .fast = &fast_min,
         .sample = sample_min,
-        .print_attr = wf_reduce_print,
+        .fields = wf_reduce_fields,
+        .attr_bytes = sizeof(wf_reduce_attr),
 };
 
 /* --- constructors --------------------------------------------------------------------------- */

@@ -104,7 +104,8 @@ const wf_op wf_op_max_pool = {
         .grad = grad,
         .fast = &fast,
         .sample = sample,
-        .print_attr = wf_pool_print,
+        .fields = wf_pool_fields,
+        .attr_bytes = sizeof(wf_pool_attr),
 };
 
 const wf_op wf_op_max_pool_index = {
@@ -117,7 +118,8 @@ const wf_op wf_op_max_pool_index = {
         .no_grad_reason = "its value is an index",
         .fast = &fast,
         .sample = sample_index,
-        .print_attr = wf_pool_print,
+        .fields = wf_pool_fields,
+        .attr_bytes = sizeof(wf_pool_attr),
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */

@@ -105,7 +105,8 @@ const wf_op wf_op_moments = {
         .grad = grad,
         .fast = &fast,
         .sample = sample,
-        .print_attr = wf_reduce_print,
+        .fields = wf_reduce_fields,
+        .attr_bytes = sizeof(wf_reduce_attr),
 };
 
 /* --- constructors --------------------------------------------------------------------------- */

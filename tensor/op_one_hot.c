@@ -1,8 +1,6 @@
 /* one_hot: classes as unit vectors.
  *
  *   out[i.., c] = 1 where c = index[i..], else 0; an index outside [0, classes) gives zeros */
-#include <stdio.h>
-
 #include "tensor/graph.h"
 #include "tensor/index.h"
 #include "tensor/view.h"
@@ -14,10 +12,11 @@ typedef struct one_hot_attr {
     int64_t dtype; /* wf_dtype */
 } one_hot_attr;
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const one_hot_attr *a = attr;
-    snprintf(buf, size, "classes=%lld", (long long)a->classes);
-}
+static const wf_field fields[] = {
+    WF_FIELD(I64, one_hot_attr, classes),
+    WF_FIELD(DTYPE64, one_hot_attr, dtype),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -75,7 +74,8 @@ const wf_op wf_op_one_hot = {
     .eval = eval,
     .no_grad_reason = "its operand is an index",
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(one_hot_attr),
 };
 
 wf_tensor wf_one_hot(wf_tensor index, int64_t classes, wf_dtype dtype) {

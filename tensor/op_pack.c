@@ -6,8 +6,6 @@
  *
  * Attributes: those of a contraction with one source, of which B's relations, the sum loops and the
  * masks batch_loops and col_loops matter. Made by a compiler pass, after differentiation. */
-#include <stdio.h>
-
 #include "tensor/contract_plan.h"
 
 /* --- infer ------------------------------------------------------------------------------------ */
@@ -19,6 +17,13 @@ static bool infer(wf_infer *q) {
     if (q->in[0].shape.rank != c->source[0].rank_b)
         return wf_infer_fail(q, "b has rank %d, expected %d", q->in[0].shape.rank,
                              c->source[0].rank_b);
+    for (int l = 0; l < c->rank; l++)
+        if (c->out[l] < 0) return wf_infer_fail(q, "an output loop has a negative extent");
+    for (int k = 0; k < c->source[0].n_sum; k++)
+        if (c->source[0].sum[k] < 0) return wf_infer_fail(q, "a sum loop has a negative extent");
+    for (int j = 0; j < c->source[0].rank_b; j++)
+        if (!wf_contract_check(q, &c->source[0], &c->source[0].b[j])) return false;
+    if (!wf_contract_check_masks(q, &c->source[0])) return false;
     const int64_t n = wf_packed_count(c, &c->source[0]);
     if (n < 0) return wf_infer_fail(q, "the packed operand is too large");
     q->out.dtype = q->in[0].dtype;
@@ -128,11 +133,6 @@ static wf_tensor sample(wf_sampler *s, int i) {
 
 /* --- descriptor ------------------------------------------------------------------------------- */
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_contract_attr *c = attr;
-    snprintf(buf, size, "columns %#x, batch %#x", c->source[0].col_loops, c->source[0].batch_loops);
-}
-
 const wf_op wf_op_pack = {
     .name = "pack",
     .kind = WF_KIND_OPAQUE,
@@ -143,5 +143,6 @@ const wf_op wf_op_pack = {
     .no_grad_reason = "made by the compiler, after differentiation",
     .fast = &fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .print_attr = wf_pack_print,
+    .parse_attr = wf_pack_parse,
 };

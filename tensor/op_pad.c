@@ -2,7 +2,6 @@
  *
  *   out[.., before + i step, ..] = x[.., i, ..],  0 elsewhere
  *   extent of out = before + (n - 1) step + 1 + after,  before + after if x's extent n is 0 */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -11,11 +10,13 @@
 
 /* --- attributes ------------------------------------------------------------------------------ */
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_pad_attr *a = attr;
-    snprintf(buf, size, "axis=%lld before=%lld after=%lld step=%lld", (long long)a->axis,
-             (long long)a->before, (long long)a->after, (long long)a->step);
-}
+static const wf_field fields[] = {
+    WF_FIELD(I64, wf_pad_attr, axis),
+    WF_FIELD(I64, wf_pad_attr, before),
+    WF_FIELD(I64, wf_pad_attr, after),
+    WF_FIELD(I64, wf_pad_attr, step, .optional = true, .otherwise = 1),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -169,7 +170,8 @@ const wf_op wf_op_pad = {
     .grad = grad,
     .fast = &fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(wf_pad_attr),
 };
 
 wf_tensor wf_pad(wf_tensor x, int axis, int64_t before, int64_t after, int64_t step) {

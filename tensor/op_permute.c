@@ -1,7 +1,6 @@
 /* permute: the axes in another order.
  *
  *   out[i_0, .., i_(r-1)] = x[j],  where j[perm[k]] = i_k */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -9,12 +8,11 @@
 
 /* --- attributes: axis k of out is axis perm[k] of x ------------------------------------------ */
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_permute_attr *a = attr;
-    size_t n = (size_t)snprintf(buf, size, "perm=");
-    for (int k = 0; k < a->rank && n < size; k++)
-        n += (size_t)snprintf(buf + n, size - n, k ? ",%d" : "%d", a->perm[k]);
-}
+static const wf_field fields[] = {
+    WF_FIELD(LIST32, wf_permute_attr, perm, .n = WF_MAX_RANK,
+             .count = offsetof(wf_permute_attr, rank)),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -86,7 +84,8 @@ const wf_op wf_op_permute = {
     .view = view,
     .fast = &wf_view_fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(wf_permute_attr),
 };
 
 wf_tensor wf_permute(wf_tensor x, const int *perm) {

@@ -102,7 +102,8 @@ const wf_op wf_op_prod = {
         .eval = eval,
         .grad = grad,
         .sample = sample,
-        .print_attr = wf_reduce_print,
+        .fields = wf_reduce_fields,
+        .attr_bytes = sizeof(wf_reduce_attr),
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */

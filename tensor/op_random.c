@@ -11,7 +11,6 @@
  * i is the element's index in row-major order. Philox is a bijection of its counter: for one seed,
  * no two pairs (stream, counter) give the same (k, m), so streams never run into one another. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -21,17 +20,22 @@
 
 /* --- attributes: wf_random_attr -------------------------------------------------------------- */
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_random_attr *a = attr;
-    snprintf(buf, size, "seed=%llu stream=%llu", (unsigned long long)a->seed,
-             (unsigned long long)a->stream);
-}
+static const wf_field fields[] = {
+    WF_FIELD(U64, wf_random_attr, seed),
+    WF_FIELD(U64, wf_random_attr, stream),
+    WF_FIELD(DTYPE32, wf_random_attr, dtype),
+    WF_FIELD(SHAPE, wf_random_attr, shape),
+    {0},
+};
 
-static void print_bernoulli(const void *attr, char *buf, size_t size) {
-    const wf_random_attr *a = attr;
-    snprintf(buf, size, "seed=%llu stream=%llu p=%.9g", (unsigned long long)a->seed,
-             (unsigned long long)a->stream, a->p);
-}
+static const wf_field bernoulli_fields[] = {
+    WF_FIELD(U64, wf_random_attr, seed),
+    WF_FIELD(U64, wf_random_attr, stream),
+    WF_FIELD(F64, wf_random_attr, p),
+    WF_FIELD(DTYPE32, wf_random_attr, dtype),
+    WF_FIELD(SHAPE, wf_random_attr, shape),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -217,7 +221,8 @@ const wf_op wf_op_uniform = {
     .no_grad_reason = "it has no real operands",
     .fast = &uniform_fast,
     .sample = uniform_sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(wf_random_attr),
 };
 
 const wf_op wf_op_normal = {
@@ -229,7 +234,8 @@ const wf_op wf_op_normal = {
     .no_grad_reason = "it has no real operands",
     .fast = &normal_fast,
     .sample = normal_sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(wf_random_attr),
 };
 
 const wf_op wf_op_bernoulli = {
@@ -241,7 +247,8 @@ const wf_op wf_op_bernoulli = {
     .no_grad_reason = "it has no real operands",
     .fast = &bernoulli_fast,
     .sample = bernoulli_sample,
-    .print_attr = print_bernoulli,
+    .fields = bernoulli_fields,
+    .attr_bytes = sizeof(wf_random_attr),
 };
 
 static wf_tensor emit(wf_graph *g, const wf_op *op, const wf_shape *shape, double p,

@@ -3,8 +3,6 @@
  * where row i of a interpolates at max((i + 1/2) H / h - 1/2, 0), the last element continued.
  * resize_grad, its adjoint: x[n, p, q, c] = sum over i, j of a(i, p) b(j, q) g[n, i, j, c].
  * Source: the sampling rule of PyTorch's interpolate(mode="bilinear", align_corners=False). */
-#include <stdio.h>
-
 #include "tensor/graph.h"
 #include "tensor/kernels/resize.h"
 #include "tensor/lines.h"
@@ -17,10 +15,11 @@ typedef struct resize_attr {
     int64_t h, w; /* spatial extents of the result */
 } resize_attr;
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const resize_attr *a = attr;
-    snprintf(buf, size, "h=%lld w=%lld", (long long)a->h, (long long)a->w);
-}
+static const wf_field fields[] = {
+    WF_FIELD(I64, resize_attr, h),
+    WF_FIELD(I64, resize_attr, w),
+    {0},
+};
 
 /* --- infer ---------------------------------------------------------------------------------- */
 
@@ -173,7 +172,8 @@ const wf_op wf_op_resize = {
         .grad = grad,
         .fast = &fast,
         .sample = sample,
-        .print_attr = print_attr,
+        .fields = fields,
+    .attr_bytes = sizeof(resize_attr),
 };
 
 const wf_op wf_op_resize_grad = {
@@ -186,7 +186,8 @@ const wf_op wf_op_resize_grad = {
         .grad = grad_grad,
         .fast = &fast_grad,
         .sample = sample_grad,
-        .print_attr = print_attr,
+        .fields = fields,
+    .attr_bytes = sizeof(resize_attr),
 };
 
 /* --- constructor ---------------------------------------------------------------------------- */

@@ -2,18 +2,18 @@
  * split, which are made of it.
  *
  *   out[.., i, ..] = x[.., first + i step, ..],  i in [0, n) */
-#include <stdio.h>
-
 #include "tensor/graph.h"
 #include "tensor/view.h"
 
 /* --- attributes ------------------------------------------------------------------------------ */
 
-static void print_attr(const void *attr, char *buf, size_t size) {
-    const wf_slice_attr *a = attr;
-    snprintf(buf, size, "axis=%lld first=%lld n=%lld step=%lld", (long long)a->axis,
-             (long long)a->first, (long long)a->n, (long long)a->step);
-}
+static const wf_field fields[] = {
+    WF_FIELD(I64, wf_slice_attr, axis),
+    WF_FIELD(I64, wf_slice_attr, first),
+    WF_FIELD(I64, wf_slice_attr, n),
+    WF_FIELD(I64, wf_slice_attr, step, .optional = true, .otherwise = 1),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -107,7 +107,8 @@ const wf_op wf_op_slice = {
     .view = view,
     .fast = &wf_view_fast,
     .sample = sample,
-    .print_attr = print_attr,
+    .fields = fields,
+    .attr_bytes = sizeof(wf_slice_attr),
 };
 
 wf_tensor wf_slice(wf_tensor x, int axis, int64_t first, int64_t n, int64_t step) {

@@ -3,7 +3,6 @@
  *   take_along  out[a.., i, b..] = x[a.., index[a.., i, b..], b..]
  *   put_along   out = 0; then out[a.., index[a.., i, b..], b..] += u[a.., i, b..], in u's order
  *   An index outside [0, extent) reads 0 and adds nothing. */
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -16,14 +15,11 @@ typedef struct put_attr {
     int64_t axis, n; /* n: out's extent along the axis */
 } put_attr;
 
-static void print_take(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "axis=%lld", (long long)((const wf_axis_attr *)attr)->axis);
-}
-
-static void print_put(const void *attr, char *buf, size_t size) {
-    const put_attr *a = attr;
-    snprintf(buf, size, "axis=%lld n=%lld", (long long)a->axis, (long long)a->n);
-}
+static const wf_field put_fields[] = {
+    WF_FIELD(I64, put_attr, axis),
+    WF_FIELD(I64, put_attr, n),
+    {0},
+};
 
 /* --- infer ----------------------------------------------------------------------------------- */
 
@@ -163,7 +159,8 @@ const wf_op wf_op_take_along = {
     .eval = take_eval,
     .grad = take_grad,
     .sample = take_sample,
-    .print_attr = print_take,
+    .fields = wf_axis_fields,
+    .attr_bytes = sizeof(wf_axis_attr),
 };
 
 const wf_op wf_op_put_along = {
@@ -175,7 +172,8 @@ const wf_op wf_op_put_along = {
     .eval = put_eval,
     .grad = put_grad,
     .sample = put_sample,
-    .print_attr = print_put,
+    .fields = put_fields,
+    .attr_bytes = sizeof(put_attr),
 };
 
 wf_tensor wf_take_along(wf_tensor x, wf_tensor index, int axis) {

@@ -1,7 +1,6 @@
 /* Attributes, shape rule and geometry of pooling. */
 #include "tensor/pool.h"
 
-#include <stdio.h>
 
 #include "tensor/lines.h"
 #include "tensor/size.h"
@@ -21,23 +20,14 @@ wf_tensor wf_pool_emit(const wf_op *op, wf_tensor x, wf_pool_opt o) {
     return wf_emit1(op, &a, sizeof a, x);
 }
 
-void wf_pool_print(const void *attr, char *buf, size_t size) {
-    const wf_pool_attr *a = attr;
-    int n = 1;
-    while (n < 3 && a->kernel[n]) n++;
-    char k[3][40] = {"", "", ""};
-    const int32_t *const list[3] = {a->kernel, a->stride, a->pad};
-    for (int l = 0; l < 3; l++)
-        for (int i = 0, used = 0; i < n; i++)
-            used += snprintf(k[l] + used, sizeof k[l] - (size_t)used, "%s%d", i ? "," : "",
-                             list[l][i]);
-    char extent[80] = "";
-    for (int i = 0, used = 0; i < n && a->extent[i]; i++)
-        used += snprintf(extent + used, sizeof extent - (size_t)used, "%s%lld",
-                         i ? "," : " extent=", (long long)a->extent[i]);
-    snprintf(buf, size, "kernel=%s stride=%s pad=%s%s%s", k[0], k[1], k[2],
-             a->count_pad ? " count_pad" : "", extent);
-}
+const wf_field wf_pool_fields[] = {
+    WF_FIELD(ARRAY32, wf_pool_attr, kernel, .n = 3),
+    WF_FIELD(ARRAY32, wf_pool_attr, stride, .n = 3),
+    WF_FIELD(ARRAY32, wf_pool_attr, pad, .n = 3),
+    WF_FIELD(FLAG32, wf_pool_attr, count_pad),
+    WF_FIELD(ARRAY64, wf_pool_attr, extent, .n = 3),
+    {0},
+};
 
 bool wf_pool_shape(wf_infer *q, const wf_type *x, wf_shape *y) {
     const wf_pool_attr *a = q->attr;

@@ -20,7 +20,7 @@ wf_pool_attr wf_pool_attr_make(int rank, const wf_pool_opt *o);
 
 /* Appends `op` over x with canonical attributes; the shape rule refuses bad ones. */
 wf_tensor wf_pool_emit(const wf_op *op, wf_tensor x, wf_pool_opt o);
-void wf_pool_print(const void *attr, char *buf, size_t size);
+extern const wf_field wf_pool_fields[]; /* "kernel=2,2 stride=2,2" */
 
 /* Checks attributes against x; sets y's shape. */
 bool wf_pool_shape(wf_infer *q, const wf_type *x, wf_shape *y);

@@ -1,7 +1,6 @@
 /* Attributes, shape rule and loop nest that all reductions share. */
 #include "tensor/reduce.h"
 
-#include <stdio.h>
 #include <string.h>
 
 uint32_t wf_reduce_mask(const void *attr, int rank) {
@@ -71,17 +70,12 @@ bool wf_reduce_infer(wf_infer *q, bool integers) {
     return true;
 }
 
-void wf_reduce_print(const void *attr, char *buf, size_t size) {
-    const wf_reduce_attr *a = attr;
-    size_t used = 0;
-    if (size) buf[0] = 0;
-    for (int i = 0; i < a->n_axes && i < WF_MAX_RANK; i++) {
-        const int n = snprintf(buf + used, size - used, "%s%d", i ? "," : "axes=", a->axes[i]);
-        if (n < 0 || (size_t)n >= size - used) return;
-        used += (size_t)n;
-    }
-    if (a->keepdims) snprintf(buf + used, size - used, "%skeepdims", used ? " " : "");
-}
+const wf_field wf_reduce_fields[] = {
+    WF_FIELD(LIST32, wf_reduce_attr, axes, .n = WF_MAX_RANK,
+             .count = offsetof(wf_reduce_attr, n_axes)),
+    WF_FIELD(FLAG32, wf_reduce_attr, keepdims),
+    {0},
+};
 
 wf_tensor wf_reduce_keep(wf_tensor t, const void *attr, wf_tensor x) {
     wf_shape s = wf_shape_of_tensor(x);

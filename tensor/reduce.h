@@ -30,7 +30,7 @@ wf_tensor wf_reduce_emit(const wf_op *op, wf_tensor x, wf_reduce_opt o);
 bool wf_reduce_infer(wf_infer *q, bool integers);
 
 /* "axes=0,2 keepdims". */
-void wf_reduce_print(const void *attr, char *buf, size_t size);
+extern const wf_field wf_reduce_fields[];
 
 /* t, which has the reduced shape of x, reshaped to broadcast with x: extents 1 on reduced axes. */
 wf_tensor wf_reduce_keep(wf_tensor t, const void *attr, wf_tensor x);

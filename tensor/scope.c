@@ -5,13 +5,40 @@
 
 #include "tensor/graph_struct.h"
 
+static uint32_t hash_of(const char *text) {
+    uint32_t h = UINT32_C(2166136261);
+    while (*text) h = (h ^ (unsigned char)*text++) * UINT32_C(16777619);
+    return h ^ h >> 15;
+}
+
+/* The slot of a path: with its number, or free. There is a free one. */
+static uint32_t *slot_of(const wf_scopes *s, const char *text) {
+    uint32_t i = hash_of(text);
+    while (s->slot[i & (s->n_slots - 1)] && strcmp(s->text[s->slot[i & (s->n_slots - 1)]], text))
+        i++;
+    return &s->slot[i & (s->n_slots - 1)];
+}
+
+static bool grow_slots(wf_scopes *s) {
+    if (2 * (s->n + 1) <= s->n_slots) return true;
+    const uint32_t n = s->n_slots ? 2 * s->n_slots : 64;
+    uint32_t *slot = calloc(n, sizeof *slot);
+    if (!slot) return false;
+    free(s->slot);
+    s->slot = slot;
+    s->n_slots = n;
+    for (uint32_t i = 1; i < s->n; i++) *slot_of(s, s->text[i]) = i;
+    return true;
+}
+
 static uint32_t add_scope(wf_scopes *s, wf_arena *mem, const char *text) {
-    char *copy = wf_arena_strdup(mem, text);
+    char *copy = grow_slots(s) ? wf_arena_strdup(mem, text) : NULL;
     if (!copy || !wf_graph_grow((void **)&s->text, &s->cap, s->n + 1, sizeof *s->text) ||
         !wf_graph_grow((void **)&s->prime, &s->prime_cap, s->n + 1, sizeof *s->prime))
         return 0;
     s->text[s->n] = copy;
     s->prime[s->n] = 0;
+    if (s->n) *slot_of(s, text) = s->n;
     return s->n++;
 }
 
@@ -30,16 +57,17 @@ bool wf_scopes_copy(wf_scopes *s, wf_arena *mem, const wf_scopes *from) {
 void wf_scopes_free(wf_scopes *s) {
     free(s->text);
     free(s->prime);
+    free(s->slot);
     free(s->stack);
 }
 
-/* The number of a path, new or known; the search runs backwards, where repeats are near. Falls back
- * to the current scope when memory is out: only labels suffer. */
-static uint32_t intern(wf_graph *g, const char *text) {
+/* Falls back to the current scope when memory is out: only labels suffer. */
+uint32_t wf_graph_scope_of(wf_graph *g, const char *path) {
     wf_scopes *s = &g->scopes;
-    for (uint32_t i = s->n; i-- > 0;)
-        if (strcmp(s->text[i], text) == 0) return i;
-    const uint32_t id = add_scope(s, &g->mem, text);
+    if (!*path) return 0;
+    const uint32_t known = s->n_slots ? *slot_of(s, path) : 0;
+    if (known) return known;
+    const uint32_t id = add_scope(s, &g->mem, path);
     return id ? id : s->current;
 }
 
@@ -57,7 +85,7 @@ void wf_scope_push(wf_graph *g, const char *format, ...) {
         va_end(ap);
     }
     s->stack[s->depth++] = s->current;
-    s->current = intern(g, path);
+    s->current = wf_graph_scope_of(g, path);
 }
 
 void wf_scope_pop(wf_graph *g) {
@@ -84,7 +112,7 @@ uint32_t wf_graph_scope_prime(wf_graph *g, uint32_t scope) {
     if (!g->scopes.prime[scope]) {
         char path[520];
         snprintf(path, sizeof path, "%s'", g->scopes.text[scope]);
-        const uint32_t id = intern(g, path);
+        const uint32_t id = wf_graph_scope_of(g, path);
         g->scopes.prime[scope] = id;
     }
     return g->scopes.prime[scope];

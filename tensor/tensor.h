@@ -91,4 +91,5 @@ WF_API wf_tensor wf_assign(wf_tensor leaf, wf_tensor value);
 #include "tensor/ops.h"
 #include "tensor/io.h"
 #include "tensor/cfunction.h"
+#include "tensor/text.h"
 #endif

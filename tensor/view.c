@@ -2,7 +2,6 @@
  * are copies; the fast ones in the pieces of tensor/kernels/copy.h. */
 #include "tensor/view.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "tensor/graph.h"
@@ -21,15 +20,8 @@ wf_tensor wf_shape_emit(const wf_op *op, wf_tensor x, const wf_shape *shape) {
     return wf_emit1(op, &a, sizeof a, x);
 }
 
-void wf_shape_print(const void *attr, char *buf, size_t size) {
-    char text[200];
-    const wf_shape_attr *a = attr;
-    snprintf(buf, size, "shape=%s", wf_shape_text(&a->shape, text, sizeof text));
-}
-
-void wf_axis_print(const void *attr, char *buf, size_t size) {
-    snprintf(buf, size, "axis=%lld", (long long)((const wf_axis_attr *)attr)->axis);
-}
+const wf_field wf_shape_fields[] = {WF_FIELD(SHAPE, wf_shape_attr, shape), {0}};
+const wf_field wf_axis_fields[] = {WF_FIELD(I64, wf_axis_attr, axis), {0}};
 
 bool wf_infer_type(wf_infer *q, wf_dtype dtype, const wf_shape *shape) {
     if ((unsigned)dtype >= WF_N_DTYPE) return wf_infer_fail(q, "there is no dtype %d", (int)dtype);

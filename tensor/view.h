@@ -49,15 +49,15 @@ static inline int wf_axis_of(int64_t axis, int rank) {
 static inline wf_axis_attr wf_axis_attr_make(int rank, int axis) {
     return (wf_axis_attr){axis < 0 && axis >= -rank ? axis + rank : axis};
 }
-void wf_axis_print(const void *attr, char *buf, size_t size); /* "axis=1" */
+extern const wf_field wf_axis_fields[];  /* "axis=1" */
 
 /* Copies rank and extents into zeroed memory, so that attributes of equal value have equal bytes; a
  * rank out of range is kept for the inference to refuse. */
 void wf_shape_into(wf_shape *to, const wf_shape *from);
 
-/* Appends `op` over x with a wf_shape_attr; and the text of one: "shape=(2, 3)". */
+/* Appends `op` over x with a wf_shape_attr. */
 wf_tensor wf_shape_emit(const wf_op *op, wf_tensor x, const wf_shape *shape);
-void wf_shape_print(const void *attr, char *buf, size_t size);
+extern const wf_field wf_shape_fields[]; /* "": the shape is the result's */
 
 /* For shapes that the user writes: sets q->out, or refuses a bad dtype or rank, a negative extent,
  * and a size that overflows. */

@@ -17,18 +17,10 @@ static wf_program *compiled(wf_graph *g, const wf_tensor *out, int n, unsigned o
     return p;
 }
 
-static char *dumped(const wf_program *p) {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    cr_assert_eq(wf_program_dump(p, f), WF_OK);
-    fclose(f);
-    return text;
-}
+/* --- what is fused ---------------------------------------------------------------------------- */
 
-/* --- the examples in the headers -------------------------------------------------------------- */
-
-Test(compiler_fuse, the_example_of_fuse) {
+/* The example in the header of fuse.c. */
+Test(compiler_fuse, one_pass_over_memory) {
     wf_graph *g = wf_graph_new();
     const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(8, 64));
     const wf_tensor b = wf_input(g, "b", WF_F32, WF_SHAPE(64));
@@ -36,43 +28,11 @@ Test(compiler_fuse, the_example_of_fuse) {
     wf_program *p = compiled(g, &y, 1, 0, 1);
     const wf_program_info i = wf_program_describe(p);
     cr_assert(i.launches == 1 && i.groups == 1 && i.kernels == 1 && i.fused == 3);
-    cr_assert_str_eq(p->plan.kernel[0].text, "v0 = f32[64 r + 1 c]\n"
-                                             "v1 = f32[0 r + 1 c]\n"
-                                             "v2 = f32 add v0 v1\n"
-                                             "v3 = f32 sigmoid v2\n"
-                                             "v4 = f32 exp v3\n"
-                                             "f32[64 r + 1 c] = v4\n");
     cr_assert_eq(i.moved_bytes, 4 * (512 + 64 + 512));
     cr_assert_eq(i.alone_bytes, 4 * (512 + 64 + 512 + 512 + 512 + 512 + 512));
     wf_program_free(p);
     wf_graph_free(g);
 }
-
-Test(compiler_fuse, the_example_of_sink) {
-    wf_graph *g = wf_graph_new();
-    const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(8, 64));
-    const wf_tensor y = wf_input(g, "y", WF_F32, WF_SHAPE(8, 64)), z = wf_add(x, y);
-    wf_tensor out[2];
-    out[0] = wf_sigmoid(wf_slice(z, 1, 0, 32, 1));
-    out[1] = wf_tanh(wf_slice(z, 1, 32, 32, 1));
-    wf_program *p = compiled(g, out, 2, 0, 1);
-    char *text = dumped(p);
-    cr_assert_str_eq(text, "%1 f32[8,64] = input \"x\"\n"
-                           "%2 f32[8,64] = input \"y\"\n"
-                           "%3 f32[8,32] = slice %1 {axis=1 first=0 n=32 step=1}\n"
-                           "%4 f32[8,32] = slice %2 {axis=1 first=0 n=32 step=1}\n"
-                           "%5 f32[8,32] = add %3, %4\n"
-                           "%6 f32[8,32] = sigmoid %5\n"
-                           "%7 f32[8,32] = slice %1 {axis=1 first=32 n=32 step=1}\n"
-                           "%8 f32[8,32] = slice %2 {axis=1 first=32 n=32 step=1}\n"
-                           "%9 f32[8,32] = add %7, %8\n"
-                           "%10 f32[8,32] = tanh %9\n", "%s", text);
-    free(text);
-    wf_program_free(p);
-    wf_graph_free(g);
-}
-
-/* --- what is fused ---------------------------------------------------------------------------- */
 
 /* A value that a contraction needs before the group could have it splits the group. */
 Test(compiler_fuse, no_cycle_through_a_contraction) {

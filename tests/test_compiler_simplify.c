@@ -43,17 +43,6 @@ static wf_tensor leaf(wf_graph *g, const char *name, wf_shape shape, int at) {
 #define W "%1 f32[4,6] = leaf \"w\"\n"
 static wf_tensor w_of(wf_graph *g) { return leaf(g, "w", WF_SHAPE(4, 6), 0); }
 
-/* The example in the header of simplify.c. */
-Test(compiler_simplify, header_example) {
-    wf_graph *g = wf_graph_new();
-    const wf_tensor w = w_of(g);
-    const wf_tensor a = wf_tanh(wf_mul(w, wf_scalar(g, WF_F32, 1)));
-    const wf_tensor b = wf_tanh(w);
-    const wf_tensor c = wf_mul(w, wf_full(g, WF_F32, WF_SHAPE(4, 6), 0));
-    expect(wf_pass_simplify, wf_mul(a, wf_add(b, c)),
-           W "%2 f32[4,6] = tanh %1\n%3 f32[4,6] = mul %2, %2\n-> %3\n");
-}
-
 Test(compiler_simplify, neutral_elements) {
     wf_graph *g = wf_graph_new();
     wf_tensor x = w_of(g);
@@ -72,7 +61,7 @@ Test(compiler_simplify, neutral_elements_keep_the_shape) {
     wf_graph *g = wf_graph_new();
     const wf_tensor x = leaf(g, "w", WF_SHAPE(6), 0);
     expect(wf_pass_simplify, wf_add(x, wf_full(g, WF_F32, WF_SHAPE(4, 6), 0)),
-           "%1 f32[6] = leaf \"w\"\n%2 f32[4,6] = expand %1 {shape=[4,6]}\n-> %2\n");
+           "%1 f32[6] = leaf \"w\"\n%2 f32[4,6] = expand %1\n-> %2\n");
 }
 
 Test(compiler_simplify, signs) {
@@ -90,8 +79,8 @@ Test(compiler_simplify, folding) {
     const wf_tensor big = wf_mul(wf_full(g, WF_F32, WF_SHAPE(4, 6), 3), two); /* uniform */
     const wf_tensor ramp = wf_square(wf_arange(g, WF_F32, 0, 1, 6));          /* not uniform */
     expect(wf_pass_simplify, wf_mul(wf_mul(x, big), ramp),
-           W "%2 f32[6] = const \"\"\n%3 f32[] = full {value=6}\n%4 f32[4,6] = mul %1, %3\n"
-             "%5 f32[4,6] = mul %4, %2\n-> %5\n");
+           W "%2 f32[6] = const [0,1,4,9,16,25]\n%3 f32[] = full {value=6}\n"
+             "%4 f32[4,6] = mul %1, %3\n%5 f32[4,6] = mul %4, %2\n-> %5\n");
 }
 
 Test(compiler_simplify, large_constants_are_not_folded) {
@@ -136,15 +125,6 @@ Test(compiler_simplify, parts_of_what_was_joined) {
            W "%2 f32[4,6] = tanh %1\n%3 f32[4,6] = add %2, %2\n-> %3\n");
 }
 
-/* The example in the header of pads.c, through the gradient of indexing and slicing. */
-Test(compiler_simplify, disjoint_pads_are_a_concat) {
-    wf_graph *g = wf_graph_new();
-    const wf_tensor x = leaf(g, "a", WF_SHAPE(2), 0), y = leaf(g, "b", WF_SHAPE(2), 8);
-    expect(wf_pass_simplify, wf_add(wf_pad(x, 0, 0, 2, 1), wf_pad(y, 0, 2, 0, 1)),
-           "%1 f32[2] = leaf \"a\"\n%2 f32[2] = leaf \"b\"\n"
-           "%3 f32[4] = concat %1, %2 {axis=0}\n-> %3\n");
-}
-
 Test(compiler_simplify, pads_in_any_order_with_gaps_and_nested_sums) {
     wf_graph *g = wf_graph_new();
     const wf_tensor x = leaf(g, "a", WF_SHAPE(2, 1), 0), y = wf_tanh(x), z = wf_exp(x);
@@ -170,8 +150,8 @@ Test(compiler_simplify, overlapping_pads_stay) {
     const wf_tensor x = leaf(g, "a", WF_SHAPE(3), 0);
     const wf_tensor a = wf_pad(x, 0, 0, 1, 1), b = wf_pad(x, 0, 1, 0, 1);
     expect(wf_pass_simplify, wf_add(a, b),
-           "%1 f32[3] = leaf \"a\"\n%2 f32[4] = pad %1 {axis=0 before=0 after=1 step=1}\n"
-           "%3 f32[4] = pad %1 {axis=0 before=1 after=0 step=1}\n"
+           "%1 f32[3] = leaf \"a\"\n%2 f32[4] = pad %1 {axis=0 before=0 after=1}\n"
+           "%3 f32[4] = pad %1 {axis=0 before=1 after=0}\n"
            "%4 f32[4] = add %2, %3\n-> %4\n");
 }
 
@@ -201,7 +181,7 @@ Test(compiler_simplify, reductions_over_nothing) {
     const wf_tensor s = wf_sum(x, (wf_reduce_opt){.n_axes = 1, .axes = {1}});
     const wf_tensor z = wf_sum_to(wf_full(g, WF_F32, WF_SHAPE(9, 4, 6), 0), WF_SHAPE(4, 6));
     expect(wf_pass_simplify, wf_add(s, z),
-           "%1 f32[4,1,6] = leaf \"w\"\n%2 f32[4,6] = reshape %1 {shape=[4,6]}\n-> %2\n");
+           "%1 f32[4,1,6] = leaf \"w\"\n%2 f32[4,6] = reshape %1\n-> %2\n");
 }
 
 Test(compiler_simplify, zero_state_contributes_nothing) {
@@ -237,15 +217,7 @@ Test(compiler_simplify, assignments_and_scopes_survive) {
     const wf_tensor y = wf_tanh(wf_mul_scalar(x, 1));
     wf_scope_pop(g);
     expect(wf_pass_simplify, wf_assign(x, wf_name(y, "y")),
-           W "%2 f32[4,6] = tanh %1   # layer3\n%3 f32[4,6] = assign %1, %2\n-> %3\n");
-}
-
-/* The example in the header of range.c. */
-Test(compiler_simplify, relu_of_what_is_never_negative) {
-    wf_graph *g = wf_graph_new();
-    const wf_tensor s = wf_sigmoid(leaf(g, "w", WF_SHAPE(3), 0));
-    expect(wf_pass_simplify, wf_relu(wf_mul(s, s)),
-           "%1 f32[3] = leaf \"w\"\n%2 f32[3] = sigmoid %1\n%3 f32[3] = mul %2, %2\n-> %3\n");
+           W "%2 f32[4,6] = tanh %1 as \"y\"   # layer3\n%3 f32[4,6] = assign %1, %2\n-> %3\n");
 }
 
 /* Long chains must not exhaust the stack, nor cost more than linear time. */

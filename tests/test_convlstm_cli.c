@@ -414,3 +414,23 @@ Test(convlstm_cli, help_names_every_option_of_a_command) {
     succeed("--version");
     cr_assert(!strcmp(out_text, "convlstm " WF_VERSION "\n"), "%s", out_text);
 }
+
+/* A graph as text is read again, at another stage, and is what the compiler makes of the model. */
+Test(convlstm_cli, graph_as_text) {
+    static const char bad[] = "%1 f32[2] = input \"x\"\n%2 f32[2] = frob %1\n";
+    static char a[1 << 20], b[1 << 20];
+    succeed("graph --frames 3 --batch 1 --size 8 --hidden 2 --stage written --out @/w.txt");
+    succeed("graph --in @/w.txt --stage plan --out @/a.txt");
+    succeed("graph --frames 3 --batch 1 --size 8 --hidden 2 --stage plan --out @/b.txt");
+    read_file(in_folder("a.txt"), a, sizeof a);
+    read_file(in_folder("b.txt"), b, sizeof b);
+    cr_assert(strstr(a, "\n") && strstr(b, "\n"));
+    cr_assert_str_eq(strstr(a, "\n"), strstr(b, "\n")); /* behind the titles */
+    cr_assert(strstr(a, "outputs %"));
+    succeed("graph --in @/w.txt --stage merge --out @/m.dot");
+    write_file(in_folder("bad.txt"), bad, sizeof bad - 1);
+    cr_assert_neq(run("graph --in @/bad.txt --out @/c.txt"), 0);
+    cr_assert(strstr(err_text, "line 2, column 13: there is no operation frob"), "%s", err_text);
+    cr_assert(!exists(in_folder("c.txt")));
+    cr_assert_neq(run("graph --in @/none.txt --out @/c.txt"), 0);
+}

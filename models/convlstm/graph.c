@@ -1,4 +1,5 @@
-/* convlstm graph: the training step as a picture, at any stage of the compiler. */
+/* convlstm graph: the training step, or a graph that was written as text, as a picture or as text,
+ * at any stage of the compiler. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,9 @@ static bool ends_with(const char *path, const char *end) {
 /* The text of the picture `out`: the same name with .dot for the ending; a text is its own. */
 static wf_status text_path(char path[PATH_BYTES], const char *out) {
     const bool picture = draw_format(out) != NULL;
-    if (!picture && !ends_with(out, ".dot"))
-        return wf_fail(WF_ARGUMENT, "--out %s: the ending must be .dot, .svg, .png or .pdf", out);
+    if (!picture && !ends_with(out, ".dot") && !ends_with(out, ".txt"))
+        return wf_fail(WF_ARGUMENT, "--out %s: the ending must be .txt, .dot, .svg, .png or .pdf",
+                       out);
     const size_t n = strlen(out);
     if (n >= PATH_BYTES) return wf_fail(WF_ARGUMENT, "--out: the name is too long");
     memcpy(path, out, n + 1);
@@ -26,28 +28,83 @@ static wf_status text_path(char path[PATH_BYTES], const char *out) {
     return WF_OK;
 }
 
-/* The text of the graph that the settings ask for, into *text; free() it, also after an error. */
-static wf_status make_text(char **text, size_t *bytes, const settings *s) {
-    const convlstm_size size = {s->frames - 1, s->batch, s->size, s->size, s->hidden};
+/* A graph and its outputs. */
+typedef struct subject {
+    wf_graph *graph;
+    wf_tensor *output; /* (n) */
+    int n;
+    wf_params *params; /* of the training step */
     char title[160];
-    snprintf(title, sizeof title,
+} subject;
+
+static void release(subject *x) {
+    wf_graph_free(x->graph);
+    wf_params_free(x->params);
+    free(x->output);
+}
+
+static wf_status training_step(subject *x, const settings *s) {
+    const convlstm_size size = {s->frames - 1, s->batch, s->size, s->size, s->hidden};
+    snprintf(x->title, sizeof x->title,
              "ConvLSTM training step, hidden %lld, %lld steps of %lld x %lld x %lld; stage %s",
              (long long)size.hidden, (long long)size.frames, (long long)size.batch,
              (long long)size.height, (long long)size.width, s->stage);
-    const wf_dot_opt how = {.fold = !strcmp(s->fold, "none") ? WF_DOT_FOLD_NONE : WF_DOT_FOLD_AUTO,
-                            .limit = (uint32_t)s->nodes, .title = title};
-    wf_graph *g = NULL;
-    wf_tensor outputs[CONVLSTM_TRAINER_OUTPUTS];
-    wf_params *p = wf_params_new(0);
+    x->n = CONVLSTM_TRAINER_OUTPUTS;
+    x->output = calloc(CONVLSTM_TRAINER_OUTPUTS, sizeof *x->output);
+    x->params = wf_params_new(0);
+    if (!x->output || !x->params) return wf_fail(WF_MEMORY, "no memory for the graph");
+    return convlstm_training_graph(&x->graph, x->output, x->params, size, s->clip);
+}
+
+/* The whole file, whose size nothing tells beforehand: it may be a pipe. */
+static wf_status read_file(char **text, size_t *bytes, const char *path) {
+    FILE *f = fopen(path, "rb"), *to = f ? open_memstream(text, bytes) : NULL;
+    char part[16384];
+    size_t n;
+    wf_status status = WF_OK;
+    if (!f) return wf_fail(WF_INPUT, "%s cannot be opened", path);
+    while (to && (n = fread(part, 1, sizeof part, f)) > 0) fwrite(part, 1, n, to);
+    if (ferror(f)) status = wf_fail(WF_INPUT, "%s cannot be read", path);
+    fclose(f);
+    if ((!to || fclose(to)) && !status) status = wf_fail(WF_MEMORY, "no memory for %s", path);
+    return status;
+}
+
+static wf_status graph_in_file(subject *x, const settings *s) {
+    char *text = NULL, why[512];
+    size_t bytes = 0;
+    const char *name = strrchr(s->in, '/');
+    snprintf(x->title, sizeof x->title, "%.100s; stage %s", name ? name + 1 : s->in, s->stage);
+    for (char *c = x->title; *c; c++)
+        if (*c == '\n') *c = ' '; /* a remark is one line */
+    wf_status status = read_file(&text, &bytes, s->in);
+    if (!status) {
+        const wf_parse_opt o = {.stand_in = true};
+        status = wf_graph_parse(&x->graph, &x->output, &x->n, text, bytes, o);
+        snprintf(why, sizeof why, "%s", wf_error());
+        if (status) wf_fail(status, "%s: %s", s->in, why);
+    }
+    free(text);
+    return status;
+}
+
+/* The text that is asked for, into *text; free() it, also after an error. */
+static wf_status make_text(char **text, size_t *bytes, const settings *s) {
+    subject x = {.graph = NULL};
+    wf_status status = s->in ? graph_in_file(&x, s) : training_step(&x, s);
     FILE *f = open_memstream(text, bytes);
-    wf_status status = p && f ? WF_OK : wf_fail(WF_MEMORY, "no memory for the graph");
-    if (!status) status = convlstm_training_graph(&g, outputs, p, size, s->clip);
-    if (!status)
-        status = wf_stage_dot(g, outputs, CONVLSTM_TRAINER_OUTPUTS, compile_options(s), s->stage, f,
-                              how);
+    if (!status && !f) status = wf_fail(WF_MEMORY, "no memory for the graph");
+    const wf_dot_opt how = {.fold = !strcmp(s->fold, "none") ? WF_DOT_FOLD_NONE : WF_DOT_FOLD_AUTO,
+                            .limit = (uint32_t)s->nodes, .title = x.title};
+    const wf_compile_opt o = compile_options(s);
+    if (!status && ends_with(s->out, ".txt")) {
+        fprintf(f, "# %s\n", x.title);
+        status = wf_stage_dump(x.graph, x.output, x.n, o, s->stage, f);
+    } else if (!status) {
+        status = wf_stage_dot(x.graph, x.output, x.n, o, s->stage, f, how);
+    }
     if (f && fclose(f) && !status) status = wf_fail(WF_MEMORY, "no memory for the graph");
-    wf_graph_free(g);
-    wf_params_free(p);
+    release(&x);
     return status;
 }
 

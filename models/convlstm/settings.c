@@ -108,7 +108,10 @@ static const option graph_options[] = {
     {"seconds", "S", OPTION_INTEGER, AT(seconds), .least = 1, .most = 3600, .fallback = "10",
      .help = "time for dot, which is stopped then; the text stays"},
     {"out", "FILE", OPTION_TEXT, AT(out), .required = true,
-     .help = "the file to write: .dot is text; .svg, .png, .pdf are drawn from a .dot beside it"},
+     .help = "the file to write: .txt is the graph as text, which can be read again; .dot is for "
+             "Graphviz; .svg, .png, .pdf are drawn from a .dot beside it"},
+    {"in", "FILE", OPTION_TEXT, AT(in),
+     .help = "a graph as text, of any model, instead of the training step"},
 };
 static const option_group graph_group = {"Drawing", graph_options, WF_COUNT(graph_options)};
 
@@ -162,7 +165,9 @@ static const command commands[] = {
      {&graph_group, &step_group},
      "  convlstm graph --out step.svg\n"
      "  convlstm graph --stage merge --nodes 20 --out step.png\n"
-     "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n",
+     "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n"
+     "  convlstm graph --stage written --out step.txt\n"
+     "  convlstm graph --in step.txt --stage fuse --out fused.txt\n",
      command_graph},
 };
 

@@ -20,7 +20,7 @@ typedef struct settings {
     int64_t samples, count;
     bool json;
     /* graph */
-    const char *stage, *fold;
+    const char *stage, *fold, *in;
     int64_t nodes, seconds;
     /* machine */
     int64_t threads;
