@@ -248,12 +248,20 @@ static double distance(wf_dtype t, const void *a, const void *b, size_t bytes) {
 static void check(model *m, uint64_t seed, unsigned off, void **want) {
     void *first[OUTPUTS] = {0};
     const double most = m->real == WF_F64 ? 1e-9 : 1e-4;
+    size_t arena = 0;
     for (int threads = 1; threads <= 3; threads++) {
         wf_program *p;
         for (int i = 0; i < m->n_leaf; i++) memcpy(m->data[i], m->first[i], m->bytes[i]);
-        const wf_compile_opt o = {.off = off, .threads = threads};
-        cr_assert_eq(wf_compile(&p, m->g, m->out, OUTPUTS, o), WF_OK, "seed %d off %x: %s",
-                     (int)seed, off, wf_error());
+        wf_compile_opt o = {.off = off, .threads = threads};
+        o.memory = arena * (size_t)(10 - threads) / 10; /* the second and third with a budget */
+        wf_status status = wf_compile(&p, m->g, m->out, OUTPUTS, o);
+        if (o.memory && status == WF_MEMORY) {
+            o.memory = 0;
+            status = wf_compile(&p, m->g, m->out, OUTPUTS, o);
+        }
+        cr_assert_eq(status, WF_OK, "seed %d off %x: %s", (int)seed, off, wf_error());
+        if (threads == 1) arena = wf_program_describe(p).arena_bytes;
+        cr_assert(!o.memory || wf_program_describe(p).arena_bytes <= o.memory);
         cr_assert_eq(wf_plan_verify(&p->plan), WF_OK, "seed %d: %s", (int)seed, wf_error());
         cr_assert_geq(wf_program_describe(p).arena_bytes, wf_program_describe(p).live_bytes);
         void *x = wf_data(p, m->input);
