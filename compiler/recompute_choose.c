@@ -17,6 +17,7 @@ typedef struct wf_demand {
     uint32_t block, node;
     uint32_t after;   /* the touch before */
     bool cut;         /* forget it after that touch */
+    bool again;       /* and once more after the demand */
 } wf_demand;
 
 enum {
@@ -50,8 +51,8 @@ static bool room_for_touch(wf_block *b) {
     return own != NULL;
 }
 
-/* Adds a touch, after which the block stays. */
-static void touch(wf_forget *q, uint32_t block, uint32_t t, bool own) {
+/* Adds a touch; cut: the block is forgotten after it. */
+static void touch(wf_forget *q, uint32_t block, uint32_t t, bool own, bool cut) {
     wf_block *b = &q->list[block];
     uint32_t at = b->n;
     while (at > 0 && b->touch[at - 1] >= t) at--;
@@ -64,7 +65,7 @@ static void touch(wf_forget *q, uint32_t block, uint32_t t, bool own) {
     memmove(b->cut + at + 1, b->cut + at, (b->n - at) * sizeof *b->cut);
     memmove(b->own + at + 1, b->own + at, (b->n - at) * sizeof *b->own);
     b->touch[at] = t;
-    b->cut[at] = false;
+    b->cut[at] = cut;
     b->own[at] = own;
     b->n++;
 }
@@ -172,9 +173,9 @@ static void want(wf_forget *q, uint32_t id, uint32_t t, size_t bytes, price *p) 
             return;
         }
         d->cut = true;
-    } else { /* made again sooner than so far, with all that it needs */
-        p->gain -= (double)b->bytes * weight(q, t, b->touch[i + 1]);
-        if (b->touch[i + 1] - t > q->n_time / EARLY) p->gain = 0;
+    } else { /* made again sooner than so far, or once more, with all that it needs */
+        d->again = b->touch[i + 1] - t > q->n_time / EARLY;
+        if (!d->again) p->gain -= (double)b->bytes * weight(q, t, b->touch[i + 1]);
     }
     if (b->stored) p->more += b->bytes;
     b->remade = true;
@@ -253,7 +254,7 @@ static void commit(wf_forget *q, uint32_t block) {
         wf_block *w = &q->list[d->block];
         account(q, w, -1);
         if (d->cut) w->cut[d->after] = true;
-        touch(q, d->block, t, false);
+        touch(q, d->block, t, false, d->again);
         account(q, w, 1);
         if (q->last_use[d->node] < t) q->last_use[d->node] = t;
     }
@@ -393,7 +394,7 @@ static void find_touches(wf_forget *q, const wf_plan *p, const uint32_t *block) 
             for (uint32_t k = 0; k < (uint32_t)l->call.n_in + l->n_out; k++) {
                 const uint32_t b = block[p->operand[at + k].storage];
                 if (!b) continue;
-                touch(q, b, now, true);
+                touch(q, b, now, true, false);
                 if (k >= (uint32_t)l->call.n_in && q->list[b].written < now)
                     q->list[b].written = now;
             }
@@ -425,7 +426,7 @@ static void find_blocks(wf_forget *q, const wf_plan *p, uint32_t *block) {
         wf_block *b = &q->list[i];
         if (b->n > 0) continue;
         b->written = q->time[b->node];
-        touch(q, i, b->written, true);
+        touch(q, i, b->written, true, false);
     }
 }
 
