@@ -1,18 +1,19 @@
 /* recompute: values that are read early and late are computed again for their late readers, so that
  * the arena keeps to a budget. The graph is written in the order of launches, a copy just before
- * the first that reads it. With room for three values of 1 KiB, %2 is not kept while %3 .. %6 are
- * made:
+ * the first that reads it. With room for 2 KiB, %2 is not kept while %4 and %5 are made:
  *
  *   %1 f32[256] = input "x"                       %1 f32[256] = input "x"
  *   %2 f32[256] = tanh %1                         %2 f32[256] = tanh %1
  *   %3 f32[256] = cumsum %2                       %3 f32[256] = cumsum %2
- *   ...                                     -->   ...
- *   %7 f32[256] = mul %6, %2                      %7 f32[256] = tanh %1
- *                                                 %8 f32[256] = mul %6, %7
+ *   %4 f32[256] = cumsum %3                 -->   %4 f32[256] = cumsum %3
+ *   %5 f32[256] = cumsum %4                       %5 f32[256] = cumsum %4
+ *   %6 f32[256] = mul %5, %2                      %6 f32[256] = tanh %1
+ *                                                 %7 f32[256] = mul %5, %6
  *
- * Rounds of choosing (recompute_choose.c), writing and planning: the plan tells what the choice came
- * to, and the next round goes on from there. First straight for the budget; if that fails, in small
- * steps down, which do not depend on the budget, so that the least that is reported can be had. */
+ * Rounds of choosing (recompute_choose.c), writing and planning: the plan tells what the choice
+ * came to, and the next round goes on from there. First straight for the budget; if that fails, in
+ * small steps down, which do not depend on the budget, so that the least that is reported can be
+ * had. Before all that, sums of many values are made as soon as they can be, which costs nothing. */
 #include "compiler/recompute.h"
 
 #include <stdlib.h>

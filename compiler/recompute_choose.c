@@ -23,7 +23,7 @@ typedef struct wf_demand {
 enum {
     SMALL = 8,         /* an operand of this part of the bytes is kept alive */
     NARROW = 12,      /* a gap is at least this part of the times over the budget */
-    EARLY = 100,      /* of all times: so much before its own readers a value is made, at most */
+    EARLY = 50,       /* of all times: so much before its own readers a value is made, at most */
     DEEP = 4096,       /* nodes of a trace, at most */
     FLOPS_A_BYTE = 16, /* multiply-adds that take the time of moving a byte */
 };

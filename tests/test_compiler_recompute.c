@@ -110,8 +110,8 @@ Test(compiler_recompute, every_budget_down_to_the_least) {
                         "recomputation) and %zu were allowed", &least, &without, &allowed), 3,
                  "%s", wf_error());
     cr_assert(without == full.arena_bytes && allowed == 1 && least < full.arena_bytes / 4 * 3);
-    const size_t memory[] = {full.arena_bytes, full.arena_bytes - 64, (full.arena_bytes + least) / 2,
-                             least};
+    const size_t memory[] = {full.arena_bytes, full.arena_bytes - 64,
+                             (full.arena_bytes + least) / 2, least};
     for (int i = 0; i < 4; i++) {
         cr_assert_eq(train(s, memory[i], 1 + i % 3, &info), want, "%zu: %s", memory[i], wf_error());
         cr_assert_leq(info.arena_bytes, memory[i]);
