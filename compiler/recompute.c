@@ -13,7 +13,7 @@
  * Rounds of choosing (recompute_choose.c), writing and planning: the plan tells what the choice
  * came to, and the next round goes on from there. First straight for the budget; if that fails, in
  * small steps down, which do not depend on the budget, so that the least that is reported can be
- * had. Before all that, sums of many values are made as soon as they can be, which costs nothing. */
+ * had. Before all that, sums of many values move up to where they can be made: that is free. */
 #include "compiler/recompute.h"
 
 #include <stdlib.h>
