@@ -119,7 +119,8 @@ static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off
 static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *output, int n,
                        const wf_compile_opt *o) {
     wf_status s = run_passes(written, &p->stage, o->off, WF_COUNT(passes));
-    if (!s) s = wf_plan_make(&p->plan, &p->stage, (uint32_t)n, o->off);
+    if (!s)
+        s = wf_recompute_plan(&p->plan, &p->stage, (uint32_t)n, o->off, o->memory, &p->recompute);
     if (!s && checks) s = wf_plan_verify(&p->plan);
     if (!s) s = wf_ports_find(p, written, output, n);
     if (s) return s;

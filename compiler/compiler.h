@@ -47,6 +47,8 @@ typedef struct wf_compile_opt {
     wf_precision precision;
     int threads;      /* 0: as OpenMP would (OMP_NUM_THREADS, affinity) */
     unsigned off;     /* passes to leave out: WF_PASS_SIMPLIFY | ... */
+    size_t memory;    /* bytes for intermediate values, at most; what does not fit is computed again
+                         when it is needed, with the same bits. 0: no limit */
     bool no_assign;   /* leave out the graph's assignments (default: all of them are effects) */
 } wf_compile_opt;
 
@@ -96,6 +98,11 @@ typedef struct wf_program_info {
     double alone_bytes;       /* the same if each operation were launched alone */
     uint32_t barriers;        /* a run, beside those inside launches */
     double flops;             /* of contractions, a run */
+    size_t memory;            /* the budget, wf_compile_opt.memory */
+    size_t full_bytes;        /* the arena without recomputation; what that costs a run: */
+    uint32_t recomputed;      /* nodes computed again */
+    double recompute_flops;   /* of them, contractions */
+    double recompute_bytes;   /* more read and written by all launches */
     int threads;
 } wf_program_info;
 WF_API wf_program_info wf_program_describe(const wf_program *p);

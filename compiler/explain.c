@@ -73,6 +73,18 @@ static void find_first(const wf_plan *p, const wf_stage *s, uint32_t *first) {
     }
 }
 
+/* The arena beside its lower bound, and what a budget cost. */
+static void print_memory(const wf_program_info *info, FILE *f) {
+    fprintf(f, "arena %zu bytes, largest live set %zu bytes\n", info->arena_bytes,
+            info->live_bytes);
+    if (!info->memory) return;
+    fprintf(f,
+            "budget %zu bytes, without recomputation %zu: %u nodes computed again, %.0f of %.0f "
+            "FLOPs, %.0f bytes more read and written\n",
+            info->memory, info->full_bytes, info->recomputed, info->recompute_flops, info->flops,
+            info->recompute_bytes);
+}
+
 wf_status wf_program_explain(const wf_program *p, FILE *f) {
     if (!p || !f)
         return wf_fail(WF_ARGUMENT, "wf_program_explain: the %s is NULL", p ? "file" : "program");
@@ -91,6 +103,7 @@ wf_status wf_program_explain(const wf_program *p, FILE *f) {
             "%u operations in %u groups of %u kinds, %u launches; %.0f bytes, one by one %.0f\n",
             info.fused, info.groups, info.kernels, info.group_launches, info.moved_bytes,
             info.alone_bytes);
+    print_memory(&info, f);
     free(first);
     return ferror(f) ? wf_fail(WF_OUTPUT, "the explanation cannot be written") : WF_OK;
 }

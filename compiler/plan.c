@@ -231,12 +231,18 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
                     .direct = calloc(n, sizeof *q.direct),
                     .scratch = calloc(widest(s->graph) + 1, sizeof *q.scratch)};
     p->output = calloc(n_output ? n_output : 1, sizeof *p->output);
+    p->value_storage = calloc(n, sizeof *p->value_storage);
     const unsigned needed = WF_PASS_FUSE | WF_PASS_FAST;
     wf_status status = wf_fuse(&p->fusion, s, !(off & WF_PASS_INPLACE), !(off & needed));
     if (!status && (!q.live || !q.owner || !q.last || !q.home || !q.value || !q.dense ||
-                    !q.out_of || !q.direct || !q.scratch || !p->output))
+                    !q.out_of || !q.direct || !q.scratch || !p->output ||
+                    !p->value_storage))
         status = wf_fail(WF_MEMORY, "out of memory in the compiler");
     if (!status) status = plan_all(&q);
+    for (size_t id = 0; id < n && !status; id++) {
+        const uint32_t at = q.value[id].storage;
+        p->value_storage[id] = p->n_storage && p->storage[at].where == WF_WHERE_TILE ? 0 : at;
+    }
     void *const own[] = {q.live,  q.owner,  q.last,   q.home,   q.value,
                          q.dense, q.out_of, q.direct, q.scratch};
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
@@ -246,7 +252,8 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
 
 void wf_plan_free(wf_plan *p) {
     void *const own[] = {p->launch, p->array,  p->operand, p->storage, p->pieces,
-                         p->output, p->input, p->kernel, p->sweep, p->chain};
+                         p->output, p->input, p->kernel, p->sweep, p->chain,
+                         p->value_storage};
     for (uint32_t i = 0; i < p->n_kernel; i++) free(p->kernel[i].text);
     wf_code_free(p->code);
     wf_fusion_free(&p->fusion);

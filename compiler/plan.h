@@ -114,6 +114,7 @@ typedef struct wf_plan {
     uint32_t n_launch, n_array, n_storage, n_pieces, n_kernel, n_sweep, n_chain;
     uint32_t launch_cap, array_cap, operand_cap, storage_cap, pieces_cap, kernel_cap, sweep_cap;
     uint32_t chain_cap;
+    uint32_t *value_storage; /* (nodes) where the value is; 0: dead, in a group, a tile */
     uint32_t *output;      /* (n_output) storage of root i, an output or an input */
     uint32_t n_output;
     wf_plan_input *input;  /* (n_input) those that are needed after the passes */
@@ -221,6 +222,8 @@ bool wf_plan_dying(const wf_planner *q, uint32_t in, uint32_t when, const wf_typ
 
 /* storage.c: offsets from lifetimes; sets arena_bytes, live_bytes and buffer_bytes. */
 wf_status wf_plan_offsets(wf_plan *p, bool reuse);
+/* Bytes of the arena that are alive at each launch: alive[0 .. n_launch). */
+void wf_plan_alive(const wf_plan *p, size_t *alive);
 
 /* barrier.c: which launches must wait for the others. After wf_plan_bind, and when the number of
  * threads changes. */

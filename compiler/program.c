@@ -4,7 +4,6 @@
 #include <omp.h>
 #include <stdlib.h>
 
-#include "tensor/contract.h"
 #include "tensor/size.h"
 
 /* More than this is a mistake, and libgomp ends the process when it cannot have what it is asked
@@ -69,22 +68,6 @@ static uint32_t count_launches(const wf_plan *plan) {
     return n;
 }
 
-/* Two a term: terms that fall into the padding are counted too. */
-static double flops_of(const wf_plan *plan) {
-    double flops = 0;
-    for (uint32_t i = 0; i < plan->n_launch; i++) {
-        const wf_call *c = &plan->launch[i].call;
-        if (c->op != &wf_op_contract) continue;
-        const wf_contract_attr *a = c->attr;
-        for (int k = 0; k < a->n_sources; k++) {
-            double terms = (double)wf_shape_count(&c->out.shape);
-            for (int j = 0; j < a->source[k].n_sum; j++) terms *= (double)a->source[k].sum[j];
-            flops += 2 * terms;
-        }
-    }
-    return flops;
-}
-
 wf_program_info wf_program_describe(const wf_program *p) {
     if (!p) return (wf_program_info){0};
     const wf_plan *plan = &p->plan;
@@ -101,7 +84,12 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .groups = plan->n_sweep,
         .kernels = plan->n_kernel,
         .barriers = plan->n_barriers,
-        .flops = flops_of(plan),
+        .flops = wf_plan_flops(plan),
+        .memory = p->recompute.memory,
+        .full_bytes = p->recompute.full_bytes,
+        .recomputed = p->recompute.nodes,
+        .recompute_flops = p->recompute.flops,
+        .recompute_bytes = p->recompute.bytes,
         .threads = p->threads,
     };
     for (uint32_t i = 0; i < plan->n_chain; i++) info.chained += plan->chain[i].n;

@@ -3,7 +3,7 @@
 #define WEFT_PROGRAM_H
 
 #include "compiler/memory.h"
-#include "compiler/plan.h"
+#include "compiler/recompute.h"
 
 /* A buffer that the user sees. A value may be two of them; the first in this order is meant. */
 typedef enum wf_port_kind { WF_PORT_INPUT, WF_PORT_OUTPUT, WF_PORT_LEAF } wf_port_kind;
@@ -22,6 +22,7 @@ struct wf_program {
     wf_graph *graph;    /* that handles belong to, held for its address; never followed */
     wf_stage stage;     /* after the passes: attributes and constants that launches point to */
     wf_plan plan;
+    wf_recompute recompute;
     wf_port *port;      /* (n_port) by id; of equal ids by kind */
     uint32_t n_port;
     wf_region arena, buffers, scratch;

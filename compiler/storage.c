@@ -67,22 +67,25 @@ static wf_status assign_offsets(wf_plan *p, wf_storage **order, uint32_t n, bool
     return WF_OK;
 }
 
-/* Bytes alive at the worst launch: no assignment of offsets can do with less. */
-static wf_status find_live(wf_plan *p) {
-    int64_t *delta = calloc((size_t)p->n_launch + 1, sizeof *delta);
-    if (!delta) return wf_fail(WF_MEMORY, "out of memory in the compiler");
+void wf_plan_alive(const wf_plan *p, size_t *alive) {
+    for (uint32_t i = 0; i < p->n_launch; i++) alive[i] = 0;
     for (uint32_t i = 1; i < p->n_storage; i++) {
         const wf_storage *s = &p->storage[i];
         if (!is_used(s)) continue;
-        delta[s->first] += (int64_t)padded(s->bytes);
-        delta[s->last + 1] -= (int64_t)padded(s->bytes);
+        alive[s->first] += padded(s->bytes); /* differences; wrapping around is fine */
+        if (s->last + 1 < p->n_launch) alive[s->last + 1] -= padded(s->bytes);
     }
-    int64_t alive = 0;
-    for (uint32_t i = 0; i < p->n_launch; i++) {
-        alive += delta[i];
-        if ((size_t)alive > p->live_bytes) p->live_bytes = (size_t)alive;
-    }
-    free(delta);
+    for (uint32_t i = 1; i < p->n_launch; i++) alive[i] += alive[i - 1];
+}
+
+/* Bytes alive at the worst launch: no assignment of offsets can do with less. */
+static wf_status find_live(wf_plan *p) {
+    size_t *alive = calloc((size_t)p->n_launch + 1, sizeof *alive);
+    if (!alive) return wf_fail(WF_MEMORY, "out of memory in the compiler");
+    wf_plan_alive(p, alive);
+    for (uint32_t i = 0; i < p->n_launch; i++)
+        if (alive[i] > p->live_bytes) p->live_bytes = alive[i];
+    free(alive);
     return WF_OK;
 }
 

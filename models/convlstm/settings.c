@@ -53,6 +53,8 @@ static const option train_options[] = {
      .help = "learning rate of Adam"},
     {"clip", "X", OPTION_REAL, AT(clip), .least = 0, .most = MANY, .fallback = "2",
      .help = "clip the global norm of the gradient; 0: do not"},
+    {"memory", "MIB", OPTION_REAL, AT(memory), .least = 0, .most = MANY, .fallback = "0",
+     .help = "at most so much for a step's values: others are computed again; 0: no limit"},
     {"val", "FRACTION", OPTION_REAL, AT(val), .least = 0, .most = 0.9, .fallback = "0.1",
      .help = "part of the clips kept for validation; 0: none, and best is last"},
     {"no-shuffle", NULL, OPTION_FLAG, AT(no_shuffle),
@@ -186,5 +188,7 @@ exit_code open_clips(clips **out, const settings *s) {
 }
 
 wf_compile_opt compile_options(const settings *s) {
-    return (wf_compile_opt){.precision = WF_PRECISION_F32, .threads = (int)s->threads};
+    return (wf_compile_opt){.precision = WF_PRECISION_F32,
+                            .threads = (int)s->threads,
+                            .memory = (size_t)(s->memory * (1 << 20))};
 }

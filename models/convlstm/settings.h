@@ -12,7 +12,7 @@ typedef struct settings {
     int64_t clips, size, frames;
     /* training */
     int64_t steps, epochs, batch, hidden, seed, log_every, reestimate_bn;
-    double lr, clip, val;
+    double lr, clip, val, memory;
     bool no_shuffle;
     const char *init, *out;
     /* evaluation, prediction, data */
@@ -39,7 +39,7 @@ exit_code command_graph(const void *s);
 /* The clips that the options ask for. Errors are reported; *out is NULL then. */
 exit_code open_clips(clips **out, const settings *s);
 
-/* What --threads and --precision ask for. */
+/* What --threads, --precision and --memory ask for. */
 wf_compile_opt compile_options(const settings *s);
 
 #endif
