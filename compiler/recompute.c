@@ -160,7 +160,7 @@ static wf_status round_of(search *q, wf_forget *f) {
     uint32_t *time = NULL;
     drop(q);
     wf_status s = write_graph(f, q->in, &q->stage, &time);
-    if (!s) s = wf_plan_make(&q->plan, &q->stage, q->n_output, q->off);
+    if (!s) s = wf_plan_make(&q->plan, &q->stage, q->n_output, q->off | WF_PASS_CHAIN);
     if (!s) s = wf_forget_measure(f, &q->plan, time);
     free(time);
     if (!s && q->plan.arena_bytes < q->least) q->least = q->plan.arena_bytes;
@@ -207,6 +207,17 @@ static double bytes_of(const wf_plan *p) {
     return bytes;
 }
 
+/* The plan of the program: with chains, if they leave it within the budget. The search goes without
+ * them, as they change the order of launches. */
+static wf_status plan_again(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigned off,
+                            size_t memory) {
+    wf_plan_free(p);
+    wf_status status = wf_plan_make(p, s, n_output, off);
+    if (status || p->arena_bytes <= memory || (off & WF_PASS_CHAIN)) return status;
+    wf_plan_free(p);
+    return wf_plan_make(p, s, n_output, off | WF_PASS_CHAIN);
+}
+
 /* Without what nobody reads any more: *s becomes the program's. */
 static wf_status settle(search *q, wf_plan *p, wf_stage *s, wf_recompute *cost) {
     wf_stage before, after;
@@ -217,8 +228,7 @@ static wf_status settle(search *q, wf_plan *p, wf_stage *s, wf_recompute *cost) 
     status = wf_pass_copy(&q->stage, &after);
     if (status) return status;
     const double flops = wf_plan_flops(p), bytes = bytes_of(p);
-    wf_plan_free(p);
-    status = wf_plan_make(p, &after, q->n_output, q->off);
+    status = plan_again(p, &after, q->n_output, q->off, q->memory);
     if (!status && p->arena_bytes > q->memory)
         status = wf_fail(WF_INTERNAL, "the plan of a recomputing graph grew");
     if (status) {
@@ -264,7 +274,10 @@ wf_status wf_recompute_plan(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned
     wf_status status = wf_plan_make(p, s, n_output, off);
     *cost = (wf_recompute){.memory = memory, .full_bytes = p->arena_bytes};
     if (status || !memory || p->arena_bytes <= memory) return status;
-    status = hurry(p, s, n_output, off);
+    wf_plan_free(p);
+    status = wf_plan_make(p, s, n_output, off | WF_PASS_CHAIN);
+    if (!status) status = hurry(p, s, n_output, off | WF_PASS_CHAIN);
+    if (!status && p->arena_bytes <= memory) status = plan_again(p, s, n_output, off, memory);
     if (status || p->arena_bytes <= memory) {
         if (status) wf_plan_free(p);
         return status;
