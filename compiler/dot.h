@@ -159,6 +159,8 @@ void wf_dot_put(wf_dot_text *t, const char *format, ...) WF_PRINTF(2, 3);
 /* Any bytes as they may stand between quotes of DOT: quotes and backslashes escaped, control
  * characters and what is no UTF-8 as \xHH. Cut after `most` characters, with an ellipsis. */
 void wf_dot_put_escaped(wf_dot_text *t, const char *bytes, size_t most);
+/* Bytes of the UTF-8 character at s, 0 if there is none. */
+size_t wf_dot_utf8_length(const unsigned char *s);
 /* "12.3 MB", "4.5 GFLOP": three digits, decimal point in every locale. */
 void wf_dot_put_amount(wf_dot_text *t, double v, const char *unit);
 

@@ -181,6 +181,14 @@ bool wf_plan_dying(const wf_planner *q, uint32_t in, uint32_t when, const wf_typ
 /* storage.c: offsets from lifetimes; sets arena_bytes, live_bytes and buffer_bytes. */
 wf_status wf_plan_offsets(wf_plan *p, bool reuse);
 
+/* work.c: what a launch does. Operations of its contractions, two a term, terms in the padding
+ * counted; bytes of its operands and results, each element once; its kernel in words, which says
+ * nothing about where it stands; the scope of the node that it makes last. */
+double wf_launch_flops(const wf_plan *p, uint32_t launch);
+double wf_launch_bytes(const wf_plan *p, uint32_t launch);
+const char *wf_launch_name(const wf_plan *p, uint32_t launch, char *buf, size_t size);
+const char *wf_launch_scope(const wf_plan *p, uint32_t launch);
+
 /* barrier.c: which launches must wait for the others. */
 wf_status wf_plan_barriers(wf_plan *p);
 

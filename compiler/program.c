@@ -4,7 +4,6 @@
 #include <omp.h>
 #include <stdlib.h>
 
-#include "tensor/contract.h"
 #include "tensor/size.h"
 
 /* More than this is a mistake, and libgomp ends the process when it cannot have what it is asked
@@ -13,6 +12,7 @@
 
 void wf_program_free(wf_program *p) {
     if (!p) return;
+    wf_profile_free(&p->profile);
     wf_ports_free(p);
     wf_plan_free(&p->plan);
     wf_stage_free(&p->stage);
@@ -27,6 +27,9 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
     if (threads < 0 || threads > MAX_THREADS)
         return wf_fail(WF_ARGUMENT, "wf_program_set_threads: %d threads; 0 to %d can be asked for",
                        threads, MAX_THREADS);
+    if (p->profile.recording)
+        return wf_fail(WF_ARGUMENT, "wf_program_set_threads: the program is being profiled, and "
+                       "marks are for %d threads; wf_profile_stop comes first", p->threads);
     if (threads == 0) threads = omp_get_max_threads();
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     size_t bytes;
@@ -61,22 +64,6 @@ static void count_elementwise(const wf_plan *plan, wf_program_info *info) {
     }
 }
 
-/* Two a term: terms that fall into the padding are counted too. */
-static double flops_of(const wf_plan *plan) {
-    double flops = 0;
-    for (uint32_t i = 0; i < plan->n_launch; i++) {
-        const wf_call *c = &plan->launch[i].call;
-        if (c->op != &wf_op_contract) continue;
-        const wf_contract_attr *a = c->attr;
-        for (int k = 0; k < a->n_sources; k++) {
-            double terms = (double)wf_shape_count(&c->out.shape);
-            for (int j = 0; j < a->source[k].n_sum; j++) terms *= (double)a->source[k].sum[j];
-            flops += 2 * terms;
-        }
-    }
-    return flops;
-}
-
 wf_program_info wf_program_describe(const wf_program *p) {
     if (!p) return (wf_program_info){0};
     const wf_plan *plan = &p->plan;
@@ -91,9 +78,9 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .groups = plan->n_sweep,
         .kernels = plan->n_kernel,
         .barriers = plan->n_barriers,
-        .flops = flops_of(plan),
         .threads = p->threads,
     };
+    for (uint32_t i = 0; i < plan->n_launch; i++) info.flops += wf_launch_flops(plan, i);
     count_elementwise(plan, &info);
     return info;
 }

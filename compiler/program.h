@@ -4,6 +4,7 @@
 
 #include "compiler/memory.h"
 #include "compiler/plan.h"
+#include "compiler/profile.h"
 
 /* A buffer that the user sees. A value may be two of them; the first in this order is meant. */
 typedef enum wf_port_kind { WF_PORT_INPUT, WF_PORT_OUTPUT, WF_PORT_LEAF } wf_port_kind;
@@ -27,6 +28,7 @@ struct wf_program {
     wf_region arena, buffers, scratch;
     size_t scratch_step; /* bytes of one worker's scratch */
     int threads;
+    wf_profile profile; /* all zero until one is started */
 };
 
 /* ports.c: what the user can read and write by handle or name. `written`: the graph before the

@@ -65,6 +65,8 @@ static const option train_options[] = {
      .help = "metrics.jsonl, best.safetensors, last.safetensors go here"},
     {"log-every", "N", OPTION_INTEGER, AT(log_every), .least = 1, .most = MANY, .fallback = "1",
      .help = "a row in metrics.jsonl every N steps"},
+    {"profile", "FILE", OPTION_TEXT, AT(profile),
+     .help = "time every launch; a table on stderr, a trace for ui.perfetto.dev in FILE"},
 };
 static const option_group train_group = {"Training", train_options, WF_COUNT(train_options)};
 
