@@ -185,10 +185,13 @@ typedef struct wf_dot_opt {
     wf_dot_fold fold;
     uint32_t limit;    /* 0: 150 */
     const char *title; /* any bytes; NULL: none */
+    bool timed;        /* wf_program_dot: with the times of its profile */
 } wf_dot_opt;
 
-/* Draws the graph as it is; the program's graph after the passes, with launches, places in the
- * arena, their lifetimes and copies. Errors: WF_ARGUMENT; WF_MEMORY; WF_OUTPUT if f fails. */
+/* Draws the graph as it is; the program's graph after the passes, with fused groups, launches,
+ * places in the arena, their lifetimes and copies, and after a profiled run, if o.timed, the time
+ * that boxes take, as numbers and as colour. A group is a cluster of its nodes, or one box where
+ * elementwise operations are. Errors: WF_ARGUMENT; WF_MEMORY; WF_OUTPUT if f fails. */
 WF_API wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o);
 WF_API wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o);
 

@@ -48,8 +48,13 @@ static void find_hidden(wf_dot *d) {
 static wf_status prepare(wf_dot *d) {
     d->hidden = wf_arena_alloc(&d->mem, d->n * sizeof *d->hidden);
     if (!d->hidden) return wf_dot_no_memory();
-    const wf_status s = find_readers(d);
-    return s ? s : wf_dot_stored_find(d);
+    if (d->fusion) {
+        d->group_mark = wf_arena_alloc(&d->mem, ((size_t)d->fusion->n + 1) * sizeof *d->group_mark);
+        if (!d->group_mark) return wf_dot_no_memory();
+    }
+    wf_status s = find_readers(d);
+    if (!s) s = wf_dot_stored_find(d);
+    return s ? s : wf_dot_heat_find(d);
 }
 
 /* --- choosing a level ------------------------------------------------------------------------- */
@@ -61,6 +66,7 @@ static wf_status fold(wf_dot *d, wf_dot_level level) {
     d->n_output_box = 0;
     wf_status s = wf_dot_scopes(d);
     if (!s) s = wf_dot_classes(d);
+    if (!s) s = wf_dot_groups(d);
     if (!s) s = wf_dot_links(d);
     if (!s) s = wf_dot_boxes(d);
     return s;
@@ -98,6 +104,13 @@ static wf_status choose_level(wf_dot *d, uint32_t limit) {
 
 /* --- text ------------------------------------------------------------------------------------- */
 
+static bool only_views(const wf_dot *d, const wf_dot_box *b) {
+    uint32_t i = 0;
+    while (i < b->nodes && wf_dot_node(d, d->member[b->first_member + i])->op->kind == WF_KIND_VIEW)
+        i++;
+    return i == b->nodes;
+}
+
 static const char *look(const wf_dot *d, const wf_dot_box *b) {
     static const char *const ends[WF_N_DOT_KIND] = {
         [WF_DOT_ASSIGN] = "peripheries=2, fillcolor=\"#f7d9e3\"",
@@ -106,7 +119,7 @@ static const char *look(const wf_dot *d, const wf_dot_box *b) {
         [WF_DOT_INPUT] = "penwidth=2, fillcolor=\"#cfe8cf\"",
     };
     if (b->kind != WF_DOT_OPERATION) return ends[b->kind];
-    if (b->classes > 1) return "style=\"filled,rounded\", fillcolor=\"#dce9f7\"";
+    if (b->classes > 1 && !only_views(d, b)) return "style=\"filled,rounded\", fillcolor=\"#dce9f7\"";
     switch (wf_dot_node(d, b->id)->op->kind) {
     case WF_KIND_ELEMENTWISE: return "fillcolor=\"#dce9f7\"";
     case WF_KIND_CONTRACT: return "fillcolor=\"#f9cfa8\", penwidth=2";
@@ -120,15 +133,29 @@ static const char *look(const wf_dot *d, const wf_dot_box *b) {
 static void put_box(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
     wf_dot_put(t, "n%u [label=\"", b->id);
     wf_dot_box_label(d, b, t);
-    wf_dot_put(t, "\", %s];\n", look(d, b));
+    wf_dot_put(t, "\", %s", look(d, b));
+    wf_dot_heat_look(d, b, t);
+    wf_dot_put(t, "];\n");
 }
 
 /* The boxes of one cluster, then the clusters in it. Lists are chained by `next` and end with
- * UINT32_MAX. */
+ * UINT32_MAX. Boxes of one fused group hang on the first of them, which alone is in `box`. */
 typedef struct nest {
     uint32_t *box, *next_box;         /* (n_cluster), (n_box) */
+    uint32_t *group, *last_of;        /* (n_box) the next of its group; (groups + 1) */
     uint32_t *inner, *next_inner;     /* (n_cluster) */
 } nest;
+
+static uint32_t group_of(const wf_dot *d, uint32_t b) { return d->class_group[d->box[b].last]; }
+
+static void put_boxes(const wf_dot *d, const nest *k, uint32_t b, wf_dot_text *t) {
+    const bool fused = k->group[b] != UINT32_MAX;
+    if (fused)
+        wf_dot_put(t, "subgraph cluster_g%u {\nlabel=\"group %u\"; style=\"rounded,dashed\"; "
+                   "fontsize=10;\n", d->box[b].id, wf_dot_group_number(d, d->box[b].last));
+    for (; b != UINT32_MAX; b = k->group[b]) put_box(d, &d->box[b], t);
+    if (fused) wf_dot_put(t, "}\n");
+}
 
 static void put_cluster(const wf_dot *d, const nest *k, uint32_t c, wf_dot_text *t) {
     const wf_dot_cluster *x = &d->cluster[c];
@@ -138,21 +165,36 @@ static void put_cluster(const wf_dot *d, const nest *k, uint32_t c, wf_dot_text 
         wf_dot_cluster_label(d, x, t);
         wf_dot_put(t, "\"; bgcolor=\"%s\";\n", prime ? "#80400012" : "#00408010");
     }
-    for (uint32_t b = k->box[c]; b != UINT32_MAX; b = k->next_box[b]) put_box(d, &d->box[b], t);
+    for (uint32_t b = k->box[c]; b != UINT32_MAX; b = k->next_box[b]) put_boxes(d, k, b, t);
     for (uint32_t i = k->inner[c]; i != UINT32_MAX; i = k->next_inner[i]) put_cluster(d, k, i, t);
     if (c) wf_dot_put(t, "}\n");
 }
 
 static wf_status put_clusters(wf_dot *d, wf_dot_text *t) {
     wf_arena *mem = &d->level_mem;
+    const size_t groups = d->fusion ? d->fusion->n : 0;
+    bool *hangs = wf_arena_alloc(mem, d->n_box * sizeof *hangs); /* on another of its group */
     nest k = {.box = wf_arena_alloc(mem, d->n_cluster * sizeof *k.box),
               .next_box = wf_arena_alloc(mem, d->n_box * sizeof *k.next_box),
+              .group = wf_arena_alloc(mem, d->n_box * sizeof *k.group),
+              .last_of = wf_arena_alloc(mem, (groups + 1) * sizeof *k.last_of),
               .inner = wf_arena_alloc(mem, d->n_cluster * sizeof *k.inner),
               .next_inner = wf_arena_alloc(mem, d->n_cluster * sizeof *k.next_inner)};
-    if (!k.box || !k.next_box || !k.inner || !k.next_inner) return wf_dot_no_memory();
+    if (!hangs || !k.box || !k.next_box || !k.group || !k.last_of || !k.inner || !k.next_inner)
+        return wf_dot_no_memory();
     memset(k.box, 0xff, d->n_cluster * sizeof *k.box);
     memset(k.inner, 0xff, d->n_cluster * sizeof *k.inner);
+    memset(k.group, 0xff, d->n_box * sizeof *k.group);
+    memset(k.last_of, 0xff, (groups + 1) * sizeof *k.last_of);
+    for (uint32_t b = 0; b < d->n_box; b++) {
+        uint32_t *last = &k.last_of[group_of(d, b)];
+        if (last == k.last_of) continue;
+        hangs[b] = *last != UINT32_MAX && d->box[*last].cluster == d->box[b].cluster;
+        if (hangs[b]) k.group[*last] = b;
+        *last = b;
+    }
     for (uint32_t b = d->n_box; b-- > 0;) {
+        if (hangs[b]) continue;
         k.next_box[b] = k.box[d->box[b].cluster];
         k.box[d->box[b].cluster] = b;
     }
@@ -206,6 +248,7 @@ static void put_head(const wf_dot *d, const char *title, wf_dot_text *t) {
     if (title) wf_dot_put_escaped(t, title, 120);
     wf_dot_put(t, "%s%u nodes%s", title ? ": " : "", d->n - 1, how);
     if (d->stored) wf_dot_plan_title(d, t);
+    wf_dot_heat_title(d, t);
     wf_dot_put(t, "\";\nlabelloc=t; rankdir=LR; nslimit=0.2; mclimit=0.2; splines=%s;\n"
                "nodesep=0.2; ranksep=0.3; fontname=\"Helvetica\"; fontsize=14; style=rounded;\n"
                "node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.2, "
@@ -266,9 +309,11 @@ wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o) {
 wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o) {
     const wf_status s = check("wf_program_dot", p, f, &o);
     if (s) return s;
+    if (o.timed && !wf_profile_of(p, "wf_program_dot")) return WF_ARGUMENT;
     const wf_stage *stage = &p->stage;
     wf_dot d = {.graph = stage->graph, .plan = &p->plan, .output = stage->root,
-                .n_output = p->plan.n_output};
+                .n_output = p->plan.n_output, .fusion = &p->plan.fusion,
+                .profile = o.timed ? &p->profile : NULL};
     return draw(&d, f, o);
 }
 
@@ -279,10 +324,10 @@ wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_
     wf_status s = check("wf_stage_dot", g, f, &o);
     if (!s) s = wf_stage_make(&now, g, outputs, n, c, stage);
     if (s) return s;
-    const bool planned = strcmp(stage, "plan") == 0;
+    const bool placed = strcmp(stage, "plan") == 0, planned = placed || !strcmp(stage, "fuse");
     if (planned) s = wf_plan_make(&plan, &now, (uint32_t)n, c.off);
-    wf_dot d = {.graph = now.graph, .plan = planned ? &plan : NULL, .output = now.root,
-                .n_output = (uint32_t)n};
+    wf_dot d = {.graph = now.graph, .plan = placed ? &plan : NULL, .output = now.root,
+                .n_output = (uint32_t)n, .fusion = planned ? &plan.fusion : NULL};
     if (!s) s = draw(&d, f, o);
     if (planned) wf_plan_free(&plan);
     wf_stage_free(&now);

@@ -67,7 +67,6 @@ static void one(const wf_dot *d, uint32_t id, wf_dot_text *t) {
     const wf_kind kind = wf_dot_node(d, id)->op->kind;
     if (s->launch != none) {
         wf_dot_put(t, "\\nlaunch %u%s", s->launch, s->reference ? ", reference" : "");
-        if (s->group) wf_dot_put(t, ", group %u", s->group);
         if (s->inplace) wf_dot_put(t, ", over %%%u", s->inplace);
         if (s->storage) put_place(d, s, t);
         else if (s->group && !d->plan->fusion.stored[id]) wf_dot_put(t, "\\nnot stored");

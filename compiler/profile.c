@@ -124,7 +124,10 @@ const wf_profile *wf_profile_of(const wf_program *p, const char *what) {
     return NULL;
 }
 
-static double mean(const wf_profile *f, int64_t sum) { return 1e-9 * (double)sum / (double)f->runs; }
+/* In seconds. */
+static double mean(const wf_profile *f, int64_t sum) {
+    return 1e-9 * (double)sum / (double)f->runs;
+}
 
 wf_status wf_profile_read(const wf_program *p, wf_profile_info *out) {
     if (!out) return wf_fail(WF_ARGUMENT, "wf_profile_read: the result's address is NULL");

@@ -26,6 +26,46 @@ static wf_status text_path(char path[PATH_BYTES], const char *out) {
     return WF_OK;
 }
 
+/* Runs the step on made values until its times are known: once to warm up, RUNS times measured.
+ * The learning rate is 0, so that runs are alike. */
+static wf_status measure(convlstm_program *c) {
+    enum { RUNS = 3 };
+    const convlstm_size *size = &c->size;
+    const int64_t n = size->frames * size->batch * size->height * size->width;
+    for (int64_t i = 0; i < n; i++) {
+        c->x[i] = (float)(i % 7) / 7;
+        c->target[i] = (float)(i % 5) / 5;
+    }
+    *c->lr = 0;
+    wf_status status = wf_run(c->program);
+    if (!status) status = wf_profile_start(c->program, 1);
+    for (int i = 0; i < RUNS && !status; i++) status = wf_run(c->program);
+    return status ? status : wf_profile_stop(c->program);
+}
+
+static wf_status draw_timed(FILE *f, wf_params *p, convlstm_size size, const settings *s,
+                            wf_dot_opt how) {
+    convlstm_program c = {.program = NULL};
+    how.timed = true;
+    wf_status status = convlstm_trainer(&c, p, size, s->clip, compile_options(s));
+    if (!status) status = measure(&c);
+    if (!status) status = wf_program_dot(c.program, f, how);
+    convlstm_program_free(&c);
+    return status;
+}
+
+static wf_status draw_stage(FILE *f, wf_params *p, convlstm_size size, const settings *s,
+                            wf_dot_opt how) {
+    wf_graph *g = NULL;
+    wf_tensor outputs[CONVLSTM_TRAINER_OUTPUTS];
+    wf_status status = convlstm_training_graph(&g, outputs, p, size, s->clip);
+    if (!status)
+        status = wf_stage_dot(g, outputs, CONVLSTM_TRAINER_OUTPUTS, compile_options(s), s->stage, f,
+                              how);
+    wf_graph_free(g);
+    return status;
+}
+
 /* The text of the graph that the settings ask for, into *text; free() it, also after an error. */
 static wf_status make_text(char **text, size_t *bytes, const settings *s) {
     const convlstm_size size = {s->frames - 1, s->batch, s->size, s->size, s->hidden};
@@ -36,17 +76,11 @@ static wf_status make_text(char **text, size_t *bytes, const settings *s) {
              (long long)size.height, (long long)size.width, s->stage);
     const wf_dot_opt how = {.fold = !strcmp(s->fold, "none") ? WF_DOT_FOLD_NONE : WF_DOT_FOLD_AUTO,
                             .limit = (uint32_t)s->nodes, .title = title};
-    wf_graph *g = NULL;
-    wf_tensor outputs[CONVLSTM_TRAINER_OUTPUTS];
     wf_params *p = wf_params_new(0);
     FILE *f = open_memstream(text, bytes);
     wf_status status = p && f ? WF_OK : wf_fail(WF_MEMORY, "no memory for the graph");
-    if (!status) status = convlstm_training_graph(&g, outputs, p, size, s->clip);
-    if (!status)
-        status = wf_stage_dot(g, outputs, CONVLSTM_TRAINER_OUTPUTS, compile_options(s), s->stage, f,
-                              how);
+    if (!status) status = (s->timed ? draw_timed : draw_stage)(f, p, size, s, how);
     if (f && fclose(f) && !status) status = wf_fail(WF_MEMORY, "no memory for the graph");
-    wf_graph_free(g);
     wf_params_free(p);
     return status;
 }
@@ -65,6 +99,9 @@ exit_code command_graph(const void *settings_given) {
     const settings *s = settings_given;
     char path[PATH_BYTES], *text = NULL;
     size_t bytes = 0;
+    if (s->timed && strcmp(s->stage, "plan") != 0)
+        return report_error(EXIT_CODE_USAGE, "--timed and --stage %s: only the plan is run",
+                            s->stage);
     wf_status status = text_path(path, s->out);
     if (!status) status = make_text(&text, &bytes, s);
     if (!status) status = write_file(path, text, bytes);

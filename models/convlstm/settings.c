@@ -107,6 +107,10 @@ static const option graph_options[] = {
      .help = "auto: draw time steps and other repeats once"},
     {"nodes", "N", OPTION_INTEGER, AT(nodes), .least = 1, .most = 1e6, .fallback = "150",
      .help = "fold until at most N boxes are left"},
+    {"timed", NULL, OPTION_FLAG, AT(timed),
+     .help = "run the step and colour boxes by the time they take (stage plan)"},
+    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
+     .help = "of --timed: worker threads; 0: one a core"},
     {"seconds", "S", OPTION_INTEGER, AT(seconds), .least = 1, .most = 3600, .fallback = "10",
      .help = "time for dot, which is stopped then; the text stays"},
     {"out", "FILE", OPTION_TEXT, AT(out), .required = true,
@@ -164,6 +168,7 @@ static const command commands[] = {
      {&graph_group, &step_group},
      "  convlstm graph --out step.svg\n"
      "  convlstm graph --stage merge --nodes 20 --out step.png\n"
+     "  convlstm graph --timed --out heat.svg\n"
      "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n",
      command_graph},
 };

@@ -1,0 +1,87 @@
+/* Measured time in pictures. The time of a launch belongs to the node that it makes last; that of
+ * a table of groups to the last node of each, in proportion to the bytes that they move. So the
+ * times of all boxes add up to the run. */
+#include "compiler/dot.h"
+
+static void spread_launch(wf_dot *d, const wf_plan *p, uint32_t launch, double seconds) {
+    const wf_launch *l = &p->launch[launch];
+    const double bytes = wf_launch_bytes(p, launch);
+    if (!l->group) {
+        d->heat[l->node] += seconds;
+        return;
+    }
+    for (uint32_t row = 0; row < l->rows; row++) {
+        const wf_sweep *s = &p->sweep[l->group - 1 + row];
+        const wf_fused *g = &p->fusion.list[s->fused];
+        const double part = bytes > 0 ? (double)s->bytes / bytes : 1.0 / l->rows;
+        d->heat[p->fusion.member[g->first + g->n - 1]] += part * seconds;
+    }
+}
+
+wf_status wf_dot_heat_find(wf_dot *d) {
+    const wf_profile *f = d->profile;
+    if (!f) return WF_OK;
+    d->heat = wf_arena_alloc(&d->mem, d->n * sizeof *d->heat);
+    if (!d->heat) return wf_dot_no_memory();
+    const double second = 1e-9 / (double)f->runs;
+    for (uint32_t i = 0; i < f->n_launch; i++)
+        spread_launch(d, d->plan, i, second * (double)f->sum[i].time);
+    d->run_seconds = second * (double)f->time;
+    return WF_OK;
+}
+
+double wf_dot_heat_of(const wf_dot *d, const wf_dot_box *b) {
+    double sum = 0;
+    for (uint32_t i = 0; i < b->nodes; i++) sum += d->heat[d->member[b->first_member + i]];
+    return sum;
+}
+
+/* The share of the run. */
+static double share_of(const wf_dot *d, double seconds) {
+    return d->run_seconds > 0 ? seconds / d->run_seconds : 0;
+}
+
+static void put_seconds(double s, wf_dot_text *t) {
+    if (s >= 0.9995) wf_dot_put_amount(t, s, "s");
+    else if (s >= 0.9995e-3) wf_dot_put_amount(t, 1e3 * s, "ms");
+    else if (s >= 0.9995e-6) wf_dot_put_amount(t, 1e6 * s, "us");
+    else wf_dot_put_amount(t, 1e9 * s, "ns");
+}
+
+void wf_dot_put_time(const wf_dot *d, double seconds, wf_dot_text *t) {
+    const long long permille = (long long)(1000 * share_of(d, seconds) + 0.5);
+    put_seconds(seconds, t);
+    if (permille) wf_dot_put(t, " %lld.%lld %%", permille / 10, permille % 10);
+}
+
+void wf_dot_heat_label(const wf_dot *d, const wf_dot_box *b, double flops, wf_dot_text *t) {
+    const double seconds = d->heat ? wf_dot_heat_of(d, b) : 0;
+    if (seconds <= 0) return;
+    wf_dot_put(t, "\\n");
+    wf_dot_put_time(d, seconds, t);
+    if (flops <= 0) return;
+    wf_dot_put(t, "\\n");
+    wf_dot_put_amount(t, flops / seconds, "FLOP/s");
+}
+
+/* From white to red; each step is three times as much. The classes of colorbrewer2.org's OrRd. */
+void wf_dot_heat_look(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
+    static const struct {
+        double least;
+        const char *colour;
+    } steps[] = {{0.27, "#d7301f\", fontcolor=\"#ffffff"}, {0.09, "#ef6548"}, {0.03, "#fc8d59"},
+                 {0.01, "#fdbb84"}, {0.003, "#fdd49e"}, {0.001, "#fee8c8"}, {0, "#fff7ec"}};
+    if (!d->heat) return;
+    const double seconds = wf_dot_heat_of(d, b);
+    size_t i = 0;
+    while (share_of(d, seconds) < steps[i].least) i++;
+    wf_dot_put(t, ", fillcolor=\"%s\"", seconds > 0 ? steps[i].colour : "#ffffff");
+}
+
+void wf_dot_heat_title(const wf_dot *d, wf_dot_text *t) {
+    if (!d->heat) return;
+    wf_dot_put(t, "\\n");
+    put_seconds(d->run_seconds, t);
+    wf_dot_put(t, " a run, mean of %llu; boxes and clusters: of a run", (unsigned long long)
+               d->profile->runs);
+}
