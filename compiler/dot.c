@@ -111,31 +111,39 @@ static bool only_views(const wf_dot *d, const wf_dot_box *b) {
     return i == b->nodes;
 }
 
-static const char *look(const wf_dot *d, const wf_dot_box *b) {
-    static const char *const ends[WF_N_DOT_KIND] = {
-        [WF_DOT_ASSIGN] = "peripheries=2, fillcolor=\"#f7d9e3\"",
-        [WF_DOT_LEAF] = "shape=note, fillcolor=\"#fdf0c4\"",
-        [WF_DOT_CONST] = "shape=plaintext, fillcolor=\"#eeeeee\"",
-        [WF_DOT_INPUT] = "penwidth=2, fillcolor=\"#cfe8cf\"",
+/* The colour of a box; *shape: its other attributes. */
+static const char *look(const wf_dot *d, const wf_dot_box *b, const char **shape) {
+    static const struct {
+        const char *colour, *shape;
+    } ends[WF_N_DOT_KIND] = {
+        [WF_DOT_ASSIGN] = {"#f7d9e3", ", peripheries=2"},
+        [WF_DOT_LEAF] = {"#fdf0c4", ", shape=note"},
+        [WF_DOT_CONST] = {"#eeeeee", ", shape=plaintext"},
+        [WF_DOT_INPUT] = {"#cfe8cf", ", penwidth=2"},
     };
-    if (b->kind != WF_DOT_OPERATION) return ends[b->kind];
-    if (b->classes > 1 && !only_views(d, b)) return "style=\"filled,rounded\", fillcolor=\"#dce9f7\"";
-    switch (wf_dot_node(d, b->id)->op->kind) {
-    case WF_KIND_ELEMENTWISE: return "fillcolor=\"#dce9f7\"";
-    case WF_KIND_CONTRACT: return "fillcolor=\"#f9cfa8\", penwidth=2";
-    case WF_KIND_REDUCE: return "fillcolor=\"#d8d3ee\"";
+    *shape = ends[b->kind].shape;
+    if (b->kind != WF_DOT_OPERATION) return ends[b->kind].colour;
+    *shape = ", style=\"filled,rounded\"";
+    if (b->classes > 1 && !only_views(d, b)) return "#dce9f7";
+    const wf_kind kind = wf_dot_node(d, b->id)->op->kind;
+    *shape = kind == WF_KIND_CONTRACT                           ? ", penwidth=2"
+             : kind == WF_KIND_VIEW || kind == WF_KIND_PLACE ? ", style=\"filled,dashed\""
+                                                             : "";
+    switch (kind) {
+    case WF_KIND_ELEMENTWISE: return "#dce9f7";
+    case WF_KIND_CONTRACT: return "#f9cfa8";
+    case WF_KIND_REDUCE: return "#d8d3ee";
     case WF_KIND_VIEW:
-    case WF_KIND_PLACE: return "style=\"filled,dashed\", fillcolor=\"#ffffff\"";
-    default: return "fillcolor=\"#e4e4e4\"";
+    case WF_KIND_PLACE: return "#ffffff";
+    default: return "#e4e4e4";
     }
 }
 
 static void put_box(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
+    const char *shape, *colour = look(d, b, &shape);
     wf_dot_put(t, "n%u [label=\"", b->id);
     wf_dot_box_label(d, b, t);
-    wf_dot_put(t, "\", %s", look(d, b));
-    wf_dot_heat_look(d, b, t);
-    wf_dot_put(t, "];\n");
+    wf_dot_put(t, "\", fillcolor=\"%s\"%s];\n", d->heat ? wf_dot_heat_colour(d, b) : colour, shape);
 }
 
 /* The boxes of one cluster, then the clusters in it. Lists are chained by `next` and end with
@@ -144,6 +152,7 @@ typedef struct nest {
     uint32_t *box, *next_box;         /* (n_cluster), (n_box) */
     uint32_t *group, *last_of;        /* (n_box) the next of its group; (groups + 1) */
     uint32_t *inner, *next_inner;     /* (n_cluster) */
+    double *time;                     /* (n_cluster) with those inside; NULL without a profile */
 } nest;
 
 static uint32_t group_of(const wf_dot *d, uint32_t b) { return d->class_group[d->box[b].last]; }
@@ -163,11 +172,25 @@ static void put_cluster(const wf_dot *d, const nest *k, uint32_t c, wf_dot_text 
         const bool prime = *x->text && x->text[strlen(x->text) - 1] == '\'';
         wf_dot_put(t, "subgraph cluster_%u {\nlabel=\"", c);
         wf_dot_cluster_label(d, x, t);
+        if (k->time && k->time[c] > 0) {
+            wf_dot_put(t, "\\n");
+            wf_dot_put_time(d, k->time[c], t);
+        }
         wf_dot_put(t, "\"; bgcolor=\"%s\";\n", prime ? "#80400012" : "#00408010");
     }
     for (uint32_t b = k->box[c]; b != UINT32_MAX; b = k->next_box[b]) put_boxes(d, k, b, t);
     for (uint32_t i = k->inner[c]; i != UINT32_MAX; i = k->next_inner[i]) put_cluster(d, k, i, t);
     if (c) wf_dot_put(t, "}\n");
+}
+
+/* A cluster comes after its parent. */
+static wf_status add_times(wf_dot *d, nest *k) {
+    k->time = wf_arena_alloc(&d->level_mem, d->n_cluster * sizeof *k->time);
+    if (!k->time) return wf_dot_no_memory();
+    for (uint32_t b = 0; b < d->n_box; b++)
+        k->time[d->box[b].cluster] += wf_dot_heat_of(d, &d->box[b]);
+    for (uint32_t c = d->n_cluster; c-- > 1;) k->time[d->cluster[c].parent] += k->time[c];
+    return WF_OK;
 }
 
 static wf_status put_clusters(wf_dot *d, wf_dot_text *t) {
@@ -202,8 +225,9 @@ static wf_status put_clusters(wf_dot *d, wf_dot_text *t) {
         k.next_inner[c] = k.inner[d->cluster[c].parent];
         k.inner[d->cluster[c].parent] = c;
     }
-    put_cluster(d, &k, 0, t);
-    return WF_OK;
+    const wf_status s = d->heat ? add_times(d, &k) : WF_OK;
+    if (!s) put_cluster(d, &k, 0, t);
+    return s;
 }
 
 /* The output's mark: names of all outputs of the box. */

@@ -179,10 +179,10 @@ void wf_dot_cluster_label(const wf_dot *d, const wf_dot_cluster *c, wf_dot_text 
 /* dot_group.c: the line about groups, with its "\n" in front; the number of class c's, 0: none. */
 void wf_dot_group_label(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t);
 uint32_t wf_dot_group_number(const wf_dot *d, uint32_t c);
-/* dot_heat.c: the line about time, with its "\n" in front, if there is any; attributes that
- * colour a box by it; the line in the title; the time of a box. */
+/* dot_heat.c: the line about time, with its "\n" in front, if there is any; the colour of a
+ * box by it; the line in the title; the time of a box. All but label and title need d->heat. */
 void wf_dot_heat_label(const wf_dot *d, const wf_dot_box *b, double flops, wf_dot_text *t);
-void wf_dot_heat_look(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t);
+const char *wf_dot_heat_colour(const wf_dot *d, const wf_dot_box *b);
 void wf_dot_heat_title(const wf_dot *d, wf_dot_text *t);
 double wf_dot_heat_of(const wf_dot *d, const wf_dot_box *b);
 void wf_dot_put_time(const wf_dot *d, double seconds, wf_dot_text *t); /* "1.23 ms 4.5 %" */

@@ -41,11 +41,18 @@ static double share_of(const wf_dot *d, double seconds) {
     return d->run_seconds > 0 ? seconds / d->run_seconds : 0;
 }
 
+/* Three digits: "1.75 s", "12.3 ms", "870 us". */
 static void put_seconds(double s, wf_dot_text *t) {
-    if (s >= 0.9995) wf_dot_put_amount(t, s, "s");
-    else if (s >= 0.9995e-3) wf_dot_put_amount(t, 1e3 * s, "ms");
-    else if (s >= 0.9995e-6) wf_dot_put_amount(t, 1e6 * s, "us");
-    else wf_dot_put_amount(t, 1e9 * s, "ns");
+    static const char *const unit[] = {"us", "ms", "s"};
+    double v = 1e6 * s;
+    int i = 0;
+    for (; v >= 999.5 && i < 2; i++) v /= 1000;
+    const int decimals = v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2;
+    const int scale = decimals == 2 ? 100 : decimals == 1 ? 10 : 1;
+    const long long whole = (long long)(v * scale + 0.5);
+    wf_dot_put(t, "%lld", whole / scale);
+    if (decimals) wf_dot_put(t, ".%0*lld", decimals, whole % scale);
+    wf_dot_put(t, " %s", unit[i]);
 }
 
 void wf_dot_put_time(const wf_dot *d, double seconds, wf_dot_text *t) {
@@ -65,23 +72,22 @@ void wf_dot_heat_label(const wf_dot *d, const wf_dot_box *b, double flops, wf_do
 }
 
 /* From white to red; each step is three times as much. The classes of colorbrewer2.org's OrRd. */
-void wf_dot_heat_look(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
+const char *wf_dot_heat_colour(const wf_dot *d, const wf_dot_box *b) {
     static const struct {
         double least;
         const char *colour;
-    } steps[] = {{0.27, "#d7301f\", fontcolor=\"#ffffff"}, {0.09, "#ef6548"}, {0.03, "#fc8d59"},
+    } steps[] = {{0.27, "#e34a33"}, {0.09, "#ef6548"}, {0.03, "#fc8d59"},
                  {0.01, "#fdbb84"}, {0.003, "#fdd49e"}, {0.001, "#fee8c8"}, {0, "#fff7ec"}};
-    if (!d->heat) return;
     const double seconds = wf_dot_heat_of(d, b);
     size_t i = 0;
     while (share_of(d, seconds) < steps[i].least) i++;
-    wf_dot_put(t, ", fillcolor=\"%s\"", seconds > 0 ? steps[i].colour : "#ffffff");
+    return seconds > 0 ? steps[i].colour : "#ffffff";
 }
 
 void wf_dot_heat_title(const wf_dot *d, wf_dot_text *t) {
     if (!d->heat) return;
     wf_dot_put(t, "\\n");
     put_seconds(d->run_seconds, t);
-    wf_dot_put(t, " a run, mean of %llu; boxes and clusters: of a run", (unsigned long long)
-               d->profile->runs);
+    wf_dot_put(t, " a run, mean of %llu; a launch's time stands where its last value is made",
+               (unsigned long long)d->profile->runs);
 }
