@@ -14,7 +14,7 @@ static void meet(wf_team *team, int n, wf_mark *m) {
 }
 
 /* The walk of worker w of n. Every worker meets every barrier. `mark`: (launches + 1) of this
- * worker if the run is profiled, else NULL; one test a launch, which is always the same. */
+ * worker if the run is profiled, else NULL: tests of a launch and phase that always go one way. */
 static void work(const wf_program *p, wf_team *team, wf_mark *mark, int w, int n) {
     const wf_plan *plan = &p->plan;
     void *scratch = (char *)p->scratch.data + p->scratch_step * (size_t)w;
