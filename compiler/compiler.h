@@ -107,6 +107,58 @@ typedef struct wf_program_info {
 } wf_program_info;
 WF_API wf_program_info wf_program_describe(const wf_program *p);
 
+/* --- profile ----------------------------------------------------------------------------------
+ *
+ *   wf_profile_start(p, 3);
+ *   for (int i = 0; i < 10; i++) wf_run(p);
+ *   wf_profile_stop(p);
+ *   wf_profile_table(p, stderr, 0);
+ *
+ * From start to stop every run is timed, launch by launch and worker by worker; then the numbers
+ * stay until the next start or the program's end, and may be read in between as well. A run still
+ * allocates nothing. A launch's time is that by which it moved the end of the run, so that times
+ * add up to the run; waiting for other workers is part of it. All functions return WF_ARGUMENT if
+ * no run was profiled, and for NULL. */
+
+/* keep: events of the last `keep` runs stay for the trace (0: of one); all runs are summed up.
+ * Forgets an earlier profile. The number of threads is fixed until the stop. Errors: WF_MEMORY. */
+WF_API wf_status wf_profile_start(wf_program *p, uint32_t keep);
+WF_API wf_status wf_profile_stop(wf_program *p);
+
+/* Of all runs; times are means of a run, in seconds. */
+typedef struct wf_profile_info {
+    uint64_t runs;
+    uint32_t launches;
+    int workers;
+    double seconds, least, most; /* mean, fastest and slowest run */
+    double flops, bytes;         /* sums over the launches of one run */
+} wf_profile_info;
+WF_API wf_status wf_profile_read(const wf_program *p, wf_profile_info *out);
+
+/* Of launch i of wf_profile_info.launches. Texts belong to the program, until the next start. */
+typedef struct wf_profile_row {
+    const char *name;     /* the kernel: "contract f32[8,32,32,256] sum[3,3,64]" */
+    const char *scope;    /* in the model: "convlstm1/t3", with primes if it is a gradient */
+    double seconds;       /* by which it moved the end of the run */
+    double busy;          /* of all workers together */
+    double flops;         /* of contractions, as wf_program_info.flops */
+    double bytes;         /* of its operands and results, each element once */
+} wf_profile_row;
+WF_API wf_status wf_profile_launch(const wf_program *p, uint32_t i, wf_profile_row *out);
+
+/* How long the worker waits for others, a run. Errors: WF_ARGUMENT also if there is no such one. */
+WF_API wf_status wf_profile_wait(const wf_program *p, int worker, double *seconds);
+
+/* Writes launches as a table, those of one kernel and scope together, time steps (a component "t"
+ * and a number) as "t*"; the slowest first, at most `rows` of them (0: 25); then totals and how
+ * long each worker waits. Errors: also WF_OUTPUT, WF_MEMORY. */
+WF_API wf_status wf_profile_table(const wf_program *p, FILE *f, uint32_t rows);
+
+/* Writes the runs that were kept as JSON trace events, for ui.perfetto.dev or chrome://tracing: a
+ * track for the runs and one for each worker, on it an event for each launch that it worked in and
+ * for each barrier that it waited at. Errors: also WF_OUTPUT. */
+WF_API wf_status wf_profile_trace(const wf_program *p, FILE *f);
+
 /* Writes the graph (or the program's graph after the passes, with its outputs) as text, one node a
  * line; more ways of writing, and reading, are in tensor/text.h. */
 WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);
@@ -149,10 +201,13 @@ typedef struct wf_dot_opt {
     wf_dot_fold fold;
     uint32_t limit;    /* 0: 150 */
     const char *title; /* any bytes; NULL: none */
+    bool timed;        /* wf_program_dot: with the times of its profile */
 } wf_dot_opt;
 
-/* Draws the graph as it is; the program's graph after the passes, with launches, places in the
- * arena, their lifetimes and copies. Errors: WF_ARGUMENT; WF_MEMORY; WF_OUTPUT if f fails. */
+/* Draws the graph as it is; the program's graph after the passes, with fused groups, launches,
+ * places in the arena, their lifetimes and copies, and after a profiled run, if o.timed, the time
+ * that boxes take, as numbers and as colour. A group is a cluster of its nodes, or one box where
+ * elementwise operations are. Errors: WF_ARGUMENT; WF_MEMORY; WF_OUTPUT if f fails. */
 WF_API wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o);
 WF_API wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o);
 

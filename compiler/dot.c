@@ -48,8 +48,13 @@ static void find_hidden(wf_dot *d) {
 static wf_status prepare(wf_dot *d) {
     d->hidden = wf_arena_alloc(&d->mem, d->n * sizeof *d->hidden);
     if (!d->hidden) return wf_dot_no_memory();
-    const wf_status s = find_readers(d);
-    return s ? s : wf_dot_stored_find(d);
+    if (d->fusion) {
+        d->group_mark = wf_arena_alloc(&d->mem, ((size_t)d->fusion->n + 1) * sizeof *d->group_mark);
+        if (!d->group_mark) return wf_dot_no_memory();
+    }
+    wf_status s = find_readers(d);
+    if (!s) s = wf_dot_stored_find(d);
+    return s ? s : wf_dot_heat_find(d);
 }
 
 /* --- choosing a level ------------------------------------------------------------------------- */
@@ -61,6 +66,7 @@ static wf_status fold(wf_dot *d, wf_dot_level level) {
     d->n_output_box = 0;
     wf_status s = wf_dot_scopes(d);
     if (!s) s = wf_dot_classes(d);
+    if (!s) s = wf_dot_groups(d);
     if (!s) s = wf_dot_links(d);
     if (!s) s = wf_dot_boxes(d);
     return s;
@@ -98,37 +104,67 @@ static wf_status choose_level(wf_dot *d, uint32_t limit) {
 
 /* --- text ------------------------------------------------------------------------------------- */
 
-static const char *look(const wf_dot *d, const wf_dot_box *b) {
-    static const char *const ends[WF_N_DOT_KIND] = {
-        [WF_DOT_ASSIGN] = "peripheries=2, fillcolor=\"#f7d9e3\"",
-        [WF_DOT_LEAF] = "shape=note, fillcolor=\"#fdf0c4\"",
-        [WF_DOT_CONST] = "shape=plaintext, fillcolor=\"#eeeeee\"",
-        [WF_DOT_INPUT] = "penwidth=2, fillcolor=\"#cfe8cf\"",
+static bool only_views(const wf_dot *d, const wf_dot_box *b) {
+    uint32_t i = 0;
+    while (i < b->nodes && wf_dot_node(d, d->member[b->first_member + i])->op->kind == WF_KIND_VIEW)
+        i++;
+    return i == b->nodes;
+}
+
+/* The colour of a box; *shape: its other attributes. */
+static const char *look(const wf_dot *d, const wf_dot_box *b, const char **shape) {
+    static const struct {
+        const char *colour, *shape;
+    } ends[WF_N_DOT_KIND] = {
+        [WF_DOT_ASSIGN] = {"#f7d9e3", ", peripheries=2"},
+        [WF_DOT_LEAF] = {"#fdf0c4", ", shape=note"},
+        [WF_DOT_CONST] = {"#eeeeee", ", shape=plaintext"},
+        [WF_DOT_INPUT] = {"#cfe8cf", ", penwidth=2"},
     };
-    if (b->kind != WF_DOT_OPERATION) return ends[b->kind];
-    if (b->classes > 1) return "style=\"filled,rounded\", fillcolor=\"#dce9f7\"";
-    switch (wf_dot_node(d, b->id)->op->kind) {
-    case WF_KIND_ELEMENTWISE: return "fillcolor=\"#dce9f7\"";
-    case WF_KIND_CONTRACT: return "fillcolor=\"#f9cfa8\", penwidth=2";
-    case WF_KIND_REDUCE: return "fillcolor=\"#d8d3ee\"";
+    *shape = ends[b->kind].shape;
+    if (b->kind != WF_DOT_OPERATION) return ends[b->kind].colour;
+    *shape = ", style=\"filled,rounded\"";
+    if (b->classes > 1 && !only_views(d, b)) return "#dce9f7";
+    const wf_kind kind = wf_dot_node(d, b->id)->op->kind;
+    *shape = kind == WF_KIND_CONTRACT                           ? ", penwidth=2"
+             : kind == WF_KIND_VIEW || kind == WF_KIND_PLACE ? ", style=\"filled,dashed\""
+                                                             : "";
+    switch (kind) {
+    case WF_KIND_ELEMENTWISE: return "#dce9f7";
+    case WF_KIND_CONTRACT: return "#f9cfa8";
+    case WF_KIND_REDUCE: return "#d8d3ee";
     case WF_KIND_VIEW:
-    case WF_KIND_PLACE: return "style=\"filled,dashed\", fillcolor=\"#ffffff\"";
-    default: return "fillcolor=\"#e4e4e4\"";
+    case WF_KIND_PLACE: return "#ffffff";
+    default: return "#e4e4e4";
     }
 }
 
 static void put_box(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
+    const char *shape, *colour = look(d, b, &shape);
     wf_dot_put(t, "n%u [label=\"", b->id);
     wf_dot_box_label(d, b, t);
-    wf_dot_put(t, "\", %s];\n", look(d, b));
+    wf_dot_put(t, "\", fillcolor=\"%s\"%s];\n", d->heat ? wf_dot_heat_colour(d, b) : colour, shape);
 }
 
 /* The boxes of one cluster, then the clusters in it. Lists are chained by `next` and end with
- * UINT32_MAX. */
+ * UINT32_MAX. Boxes of one fused group hang on the first of them, which alone is in `box`. */
 typedef struct nest {
     uint32_t *box, *next_box;         /* (n_cluster), (n_box) */
+    uint32_t *group, *last_of;        /* (n_box) the next of its group; (groups + 1) */
     uint32_t *inner, *next_inner;     /* (n_cluster) */
+    double *time;                     /* (n_cluster) with those inside; NULL without a profile */
 } nest;
+
+static uint32_t group_of(const wf_dot *d, uint32_t b) { return d->class_group[d->box[b].last]; }
+
+static void put_boxes(const wf_dot *d, const nest *k, uint32_t b, wf_dot_text *t) {
+    const bool fused = k->group[b] != UINT32_MAX;
+    if (fused)
+        wf_dot_put(t, "subgraph cluster_g%u {\nlabel=\"group %u\"; style=\"rounded,dashed\"; "
+                   "fontsize=10;\n", d->box[b].id, wf_dot_group_number(d, d->box[b].last));
+    for (; b != UINT32_MAX; b = k->group[b]) put_box(d, &d->box[b], t);
+    if (fused) wf_dot_put(t, "}\n");
+}
 
 static void put_cluster(const wf_dot *d, const nest *k, uint32_t c, wf_dot_text *t) {
     const wf_dot_cluster *x = &d->cluster[c];
@@ -136,23 +172,52 @@ static void put_cluster(const wf_dot *d, const nest *k, uint32_t c, wf_dot_text 
         const bool prime = *x->text && x->text[strlen(x->text) - 1] == '\'';
         wf_dot_put(t, "subgraph cluster_%u {\nlabel=\"", c);
         wf_dot_cluster_label(d, x, t);
+        if (k->time && k->time[c] > 0) {
+            wf_dot_put(t, "\\n");
+            wf_dot_put_time(d, k->time[c], t);
+        }
         wf_dot_put(t, "\"; bgcolor=\"%s\";\n", prime ? "#80400012" : "#00408010");
     }
-    for (uint32_t b = k->box[c]; b != UINT32_MAX; b = k->next_box[b]) put_box(d, &d->box[b], t);
+    for (uint32_t b = k->box[c]; b != UINT32_MAX; b = k->next_box[b]) put_boxes(d, k, b, t);
     for (uint32_t i = k->inner[c]; i != UINT32_MAX; i = k->next_inner[i]) put_cluster(d, k, i, t);
     if (c) wf_dot_put(t, "}\n");
 }
 
+/* A cluster comes after its parent. */
+static wf_status add_times(wf_dot *d, nest *k) {
+    k->time = wf_arena_alloc(&d->level_mem, d->n_cluster * sizeof *k->time);
+    if (!k->time) return wf_dot_no_memory();
+    for (uint32_t b = 0; b < d->n_box; b++)
+        k->time[d->box[b].cluster] += wf_dot_heat_of(d, &d->box[b]);
+    for (uint32_t c = d->n_cluster; c-- > 1;) k->time[d->cluster[c].parent] += k->time[c];
+    return WF_OK;
+}
+
 static wf_status put_clusters(wf_dot *d, wf_dot_text *t) {
     wf_arena *mem = &d->level_mem;
+    const size_t groups = d->fusion ? d->fusion->n : 0;
+    bool *hangs = wf_arena_alloc(mem, d->n_box * sizeof *hangs); /* on another of its group */
     nest k = {.box = wf_arena_alloc(mem, d->n_cluster * sizeof *k.box),
               .next_box = wf_arena_alloc(mem, d->n_box * sizeof *k.next_box),
+              .group = wf_arena_alloc(mem, d->n_box * sizeof *k.group),
+              .last_of = wf_arena_alloc(mem, (groups + 1) * sizeof *k.last_of),
               .inner = wf_arena_alloc(mem, d->n_cluster * sizeof *k.inner),
               .next_inner = wf_arena_alloc(mem, d->n_cluster * sizeof *k.next_inner)};
-    if (!k.box || !k.next_box || !k.inner || !k.next_inner) return wf_dot_no_memory();
+    if (!hangs || !k.box || !k.next_box || !k.group || !k.last_of || !k.inner || !k.next_inner)
+        return wf_dot_no_memory();
     memset(k.box, 0xff, d->n_cluster * sizeof *k.box);
     memset(k.inner, 0xff, d->n_cluster * sizeof *k.inner);
+    memset(k.group, 0xff, d->n_box * sizeof *k.group);
+    memset(k.last_of, 0xff, (groups + 1) * sizeof *k.last_of);
+    for (uint32_t b = 0; b < d->n_box; b++) {
+        uint32_t *last = &k.last_of[group_of(d, b)];
+        if (last == k.last_of) continue;
+        hangs[b] = *last != UINT32_MAX && d->box[*last].cluster == d->box[b].cluster;
+        if (hangs[b]) k.group[*last] = b;
+        *last = b;
+    }
     for (uint32_t b = d->n_box; b-- > 0;) {
+        if (hangs[b]) continue;
         k.next_box[b] = k.box[d->box[b].cluster];
         k.box[d->box[b].cluster] = b;
     }
@@ -160,8 +225,9 @@ static wf_status put_clusters(wf_dot *d, wf_dot_text *t) {
         k.next_inner[c] = k.inner[d->cluster[c].parent];
         k.inner[d->cluster[c].parent] = c;
     }
-    put_cluster(d, &k, 0, t);
-    return WF_OK;
+    const wf_status s = d->heat ? add_times(d, &k) : WF_OK;
+    if (!s) put_cluster(d, &k, 0, t);
+    return s;
 }
 
 /* The output's mark: names of all outputs of the box. */
@@ -206,6 +272,7 @@ static void put_head(const wf_dot *d, const char *title, wf_dot_text *t) {
     if (title) wf_dot_put_escaped(t, title, 120);
     wf_dot_put(t, "%s%u nodes%s", title ? ": " : "", d->n - 1, how);
     if (d->stored) wf_dot_plan_title(d, t);
+    wf_dot_heat_title(d, t);
     wf_dot_put(t, "\";\nlabelloc=t; rankdir=LR; nslimit=0.2; mclimit=0.2; splines=%s;\n"
                "nodesep=0.2; ranksep=0.3; fontname=\"Helvetica\"; fontsize=14; style=rounded;\n"
                "node [shape=box, style=filled, fontname=\"Helvetica\", fontsize=11, height=0.2, "
@@ -266,9 +333,11 @@ wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o) {
 wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o) {
     const wf_status s = check("wf_program_dot", p, f, &o);
     if (s) return s;
+    if (o.timed && !wf_profile_of(p, "wf_program_dot")) return WF_ARGUMENT;
     const wf_stage *stage = &p->stage;
     wf_dot d = {.graph = stage->graph, .plan = &p->plan, .output = stage->root,
-                .n_output = p->plan.n_output};
+                .n_output = p->plan.n_output, .fusion = &p->plan.fusion,
+                .profile = o.timed ? &p->profile : NULL};
     return draw(&d, f, o);
 }
 
@@ -279,10 +348,10 @@ wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_
     wf_status s = check("wf_stage_dot", g, f, &o);
     if (!s) s = wf_stage_make(&now, g, outputs, n, c, stage);
     if (s) return s;
-    const bool planned = strcmp(stage, "plan") == 0;
+    const bool placed = strcmp(stage, "plan") == 0, planned = placed || !strcmp(stage, "fuse");
     if (planned) s = wf_plan_make(&plan, &now, (uint32_t)n, c.off);
-    wf_dot d = {.graph = now.graph, .plan = planned ? &plan : NULL, .output = now.root,
-                .n_output = (uint32_t)n};
+    wf_dot d = {.graph = now.graph, .plan = placed ? &plan : NULL, .output = now.root,
+                .n_output = (uint32_t)n, .fusion = planned ? &plan.fusion : NULL};
     if (!s) s = draw(&d, f, o);
     if (planned) wf_plan_free(&plan);
     wf_stage_free(&now);

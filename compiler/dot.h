@@ -13,6 +13,7 @@
 #define WEFT_DOT_H
 
 #include "compiler/plan.h"
+#include "compiler/profile.h"
 
 enum { WF_DOT_NUMBERS = 6 }; /* numbers of a scope path that are folded, at most */
 
@@ -93,12 +94,17 @@ typedef struct wf_dot_stored {
 typedef struct wf_dot {
     const wf_graph *graph;
     const wf_plan *plan;  /* NULL: not drawn */
+    const wf_fusion *fusion; /* NULL: not drawn */
+    const wf_profile *profile; /* NULL: not drawn */
     const uint32_t *output; /* (n_output) nodes */
     uint32_t n_output, n;   /* n: size of the graph */
     uint32_t *reader0;    /* (n + 1) */
     uint32_t *reader;     /* ids of readers, by what they read */
     bool *hidden;         /* (n) uniform constants: written into their readers */
     wf_dot_stored *stored; /* (n), NULL without a plan */
+    uint32_t *group_mark; /* (groups + 1), scratch of wf_dot_group_label */
+    double *heat;         /* (n) seconds a run, NULL without a profile */
+    double run_seconds;   /* of a run */
     wf_arena mem;         /* all above */
 
     wf_dot_level level;
@@ -106,6 +112,7 @@ typedef struct wf_dot {
     wf_dot_scope *scope;     /* (n_scope) */
     uint32_t *class_of;      /* (n), UINT32_MAX if hidden */
     wf_dot_class *class_;    /* (n_class) */
+    uint32_t *class_group;   /* (n_class) of the fusion's list, 0: none */
     wf_dot_box *box;         /* (n_box) by id */
     uint32_t *member;        /* (n) */
     wf_dot_edge *link;       /* (n_link) by from, to */
@@ -144,6 +151,8 @@ wf_status wf_dot_links(wf_dot *d);   /* dot_edge.c */
 wf_status wf_dot_boxes(wf_dot *d);   /* dot_merge.c */
 wf_status wf_dot_edges(wf_dot *d);   /* dot_edge.c */
 wf_status wf_dot_stored_find(wf_dot *d); /* dot_plan.c */
+wf_status wf_dot_groups(wf_dot *d);  /* dot_group.c: class_group */
+wf_status wf_dot_heat_find(wf_dot *d); /* dot_heat.c: heat */
 
 /* dot_scope.c: "t-1" if `from` is the step before `to`; "" if they are of one step or not
  * comparable. */
@@ -159,12 +168,24 @@ void wf_dot_put(wf_dot_text *t, const char *format, ...) WF_PRINTF(2, 3);
 /* Any bytes as they may stand between quotes of DOT: quotes and backslashes escaped, control
  * characters and what is no UTF-8 as \xHH. Cut after `most` characters, with an ellipsis. */
 void wf_dot_put_escaped(wf_dot_text *t, const char *bytes, size_t most);
+/* Bytes of the UTF-8 character at s, 0 if there is none. */
+size_t wf_dot_utf8_length(const unsigned char *s);
 /* "12.3 MB", "4.5 GFLOP": three digits, decimal point in every locale. */
 void wf_dot_put_amount(wf_dot_text *t, double v, const char *unit);
 
 /* dot_label.c: the lines of a box, "\n" between them, escaped; what a cluster is called. */
 void wf_dot_box_label(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t);
 void wf_dot_cluster_label(const wf_dot *d, const wf_dot_cluster *c, wf_dot_text *t);
+/* dot_group.c: the line about groups, with its "\n" in front; the number of class c's, 0: none. */
+void wf_dot_group_label(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t);
+uint32_t wf_dot_group_number(const wf_dot *d, uint32_t c);
+/* dot_heat.c: the line about time, with its "\n" in front, if there is any; the colour of a
+ * box by it; the line in the title; the time of a box. All but label and title need d->heat. */
+void wf_dot_heat_label(const wf_dot *d, const wf_dot_box *b, double flops, wf_dot_text *t);
+const char *wf_dot_heat_colour(const wf_dot *d, const wf_dot_box *b);
+void wf_dot_heat_title(const wf_dot *d, wf_dot_text *t);
+double wf_dot_heat_of(const wf_dot *d, const wf_dot_box *b);
+void wf_dot_put_time(const wf_dot *d, double seconds, wf_dot_text *t); /* "1.23 ms 4.5 %" */
 /* dot_plan.c: lines about storage, each with its "\n" in front. */
 void wf_dot_plan_label(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t);
 void wf_dot_plan_title(const wf_dot *d, wf_dot_text *t);

@@ -53,9 +53,14 @@ static double flops(const wf_node *x) {
     return out * sum;
 }
 
-static void put_flops(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
+static double box_flops(const wf_dot *d, const wf_dot_box *b) {
     double sum = 0;
     for (uint32_t i = 0; i < b->nodes; i++) sum += flops(member(d, b, i));
+    return sum;
+}
+
+static void put_flops(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
+    const double sum = box_flops(d, b);
     if (sum == 0) return;
     wf_dot_put(t, "\\n");
     wf_dot_put_amount(t, sum, "FLOP");
@@ -232,6 +237,8 @@ void wf_dot_box_label(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
         if (!d->level.merge && !d->level.whole) put_attributes(d, b, t);
         put_flops(d, b, t);
     }
+    wf_dot_heat_label(d, b, box_flops(d, b), t);
+    wf_dot_group_label(d, b, t);
     if (d->stored) wf_dot_plan_label(d, b, t);
 }
 

@@ -4,7 +4,7 @@
  * them. A box must not be left and entered again, or arrows would run in circles: so classes get
  * a rank, the largest number of borders on any way from them, where a border is any arrow that
  * cannot lie inside a box; only classes of equal rank are joined. Arrows between time steps do
- * not count.
+ * not count. Where groups are known, the classes of one group are one box and join no others.
  *
  * Then leaves that the same boxes read, and assignments of values from one box, are one box
  * each. */
@@ -71,7 +71,8 @@ static bool is_light(const wf_dot *d, uint32_t c) {
 }
 
 static bool joins(const wf_dot *d, uint32_t a, uint32_t b) {
-    return is_light(d, a) && is_light(d, b) && d->class_[a].cluster == d->class_[b].cluster;
+    return is_light(d, a) && is_light(d, b) && d->class_[a].cluster == d->class_[b].cluster &&
+           d->class_group[a] == d->class_group[b];
 }
 
 static uint32_t target(const merger *m, uint32_t i) { return (uint32_t)m->arrow[i]; }
@@ -124,6 +125,43 @@ static void merge_regions(merger *m) {
         for (uint32_t i = m->first[c]; i < m->first[c + 1]; i++)
             if (joins(m->d, c, target(m, i)) && m->rank[c] == m->rank[target(m, i)])
                 unite(m, c, target(m, i));
+}
+
+/* The classes of one fused group and scope are a box whether they touch or not. */
+static wf_status merge_groups(merger *m) {
+    const wf_dot *d = m->d;
+    wf_dot_map map;
+    if (!wf_dot_map_init(&map, &m->mem, d->n_class)) return wf_dot_no_memory();
+    for (uint32_t c = 0; c < d->n_class; c++) {
+        if (!d->class_group[c]) continue;
+        const uint64_t h = wf_dot_mix(wf_dot_mix(13, d->class_group[c]), d->class_[c].cluster);
+        uint32_t *at = wf_dot_map_at(&map, h);
+        if (*at == UINT32_MAX) *at = c;
+        unite(m, *at, c);
+    }
+    return WF_OK;
+}
+
+/* Views between the same boxes are one: the parts that a group reads of a contraction's result. */
+static wf_status merge_views(merger *m) {
+    const wf_dot *d = m->d;
+    wf_dot_map map;
+    uint64_t *around_it = wf_arena_alloc(&m->mem, d->n_class * sizeof *around_it); /* of roots */
+    if (!around_it || !wf_dot_map_init(&map, &m->mem, d->n_class)) return wf_dot_no_memory();
+    for (uint32_t i = 0; i < m->n_arrow; i++) {
+        const uint32_t from = find(m, (uint32_t)(m->arrow[i] >> 32)), to = find(m, target(m, i));
+        if (from == to) continue;
+        around_it[from] += wf_dot_mix(14, to);
+        around_it[to] += wf_dot_mix(15, from);
+    }
+    for (uint32_t c = 0; c < d->n_class; c++) {
+        const bool view = wf_dot_node(d, d->class_[c].rep)->op->kind == WF_KIND_VIEW;
+        if (!view || d->class_group[c] || m->root[c] != c) continue;
+        uint32_t *at = wf_dot_map_at(&map, wf_dot_mix(around_it[c], d->class_[c].cluster));
+        if (*at == UINT32_MAX) *at = c;
+        unite(m, *at, c);
+    }
+    return WF_OK;
 }
 
 /* --- leaves and assignments ------------------------------------------------------------------- */
@@ -225,6 +263,8 @@ wf_status wf_dot_boxes(wf_dot *d) {
             sort_classes(&m);
             rank_classes(&m);
             merge_regions(&m);
+            s = merge_groups(&m);
+            if (!s) s = merge_views(&m);
         }
         if (!s) s = merge_ends(&m);
     }

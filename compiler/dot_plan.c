@@ -59,6 +59,7 @@ static void put_place(const wf_dot *d, const wf_dot_stored *s, wf_dot_text *t) {
     else
         wf_dot_put(t, "\\n%s", at->where == WF_WHERE_LEAF     ? "in the leaf's buffer"
                                : at->where == WF_WHERE_OUTPUT ? "in the output's buffer"
+                               : at->where == WF_WHERE_TILE   ? "in a tile"
                                                               : "in the input's buffer");
 }
 
@@ -67,7 +68,6 @@ static void one(const wf_dot *d, uint32_t id, wf_dot_text *t) {
     const wf_kind kind = wf_dot_node(d, id)->op->kind;
     if (s->launch != none) {
         wf_dot_put(t, "\\nlaunch %u%s", s->launch, s->reference ? ", reference" : "");
-        if (s->group) wf_dot_put(t, ", group %u", s->group);
         if (s->inplace) wf_dot_put(t, ", over %%%u", s->inplace);
         if (s->storage) put_place(d, s, t);
         else if (s->group && !d->plan->fusion.stored[id]) wf_dot_put(t, "\\nnot stored");
@@ -110,7 +110,8 @@ void wf_dot_plan_label(const wf_dot *d, const wf_dot_box *b, wf_dot_text *t) {
 
 void wf_dot_plan_title(const wf_dot *d, wf_dot_text *t) {
     const wf_plan *p = d->plan;
-    wf_dot_put(t, "\\n%u launches, of them %u copies; arena ", p->n_launch, p->n_copies);
+    wf_dot_put(t, "\\n%u launches, of them %u copies; arena ", wf_plan_launches(p),
+               p->n_copies);
     wf_dot_put_amount(t, (double)p->arena_bytes, "B");
     wf_dot_put(t, ", at least ");
     wf_dot_put_amount(t, (double)p->live_bytes, "B");

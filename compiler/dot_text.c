@@ -48,9 +48,8 @@ void wf_dot_put(wf_dot_text *t, const char *format, ...) {
 
 /* --- escaping --------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at s, 0 if there is none: RFC 3629, without overlong forms,
- * surrogates and what lies beyond U+10FFFF. */
-static size_t utf8_length(const unsigned char *s) {
+/* RFC 3629: without overlong forms, surrogates and what lies beyond U+10FFFF. */
+size_t wf_dot_utf8_length(const unsigned char *s) {
     if (s[0] < 0x80) return 1;
     const size_t n = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
                      : s[0] >= 0xe0 && s[0] <= 0xef ? 3
@@ -81,7 +80,7 @@ void wf_dot_put_escaped(wf_dot_text *t, const char *bytes, size_t most) {
             wf_dot_put(t, "...");
             return;
         }
-        const size_t n = utf8_length(s);
+        const size_t n = wf_dot_utf8_length(s);
         if (n == 0 || is_control(s) || is_noncharacter(s)) {
             for (size_t i = 0; i < (n ? n : 1); i++) wf_dot_put(t, "\\\\x%02X", s[i]);
         } else if (*s == '"' || *s == '\\') {

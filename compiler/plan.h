@@ -225,6 +225,18 @@ wf_status wf_plan_offsets(wf_plan *p, bool reuse);
 /* Bytes of the arena that are alive at each launch: alive[0 .. n_launch). */
 void wf_plan_alive(const wf_plan *p, size_t *alive);
 
+/* work.c: what a launch does; that of a chain's first member is the whole chain's, the others have
+ * none. Operations of its contractions, two a term, terms in the padding
+ * counted; bytes of its operands and results, each element once; its kernel in words, which says
+ * nothing about where it stands; the scope of the node that it makes last. */
+double wf_launch_flops(const wf_plan *p, uint32_t launch);
+double wf_plan_flops(const wf_plan *p);     /* of all launches */
+uint32_t wf_plan_launches(const wf_plan *p); /* their number; a chain is one */
+bool wf_launch_follows(const wf_plan *p, uint32_t launch); /* a member, but the first */
+double wf_launch_bytes(const wf_plan *p, uint32_t launch);
+const char *wf_launch_name(const wf_plan *p, uint32_t launch, char *buf, size_t size);
+const char *wf_launch_scope(const wf_plan *p, uint32_t launch);
+
 /* barrier.c: which launches must wait for the others. After wf_plan_bind, and when the number of
  * threads changes. */
 wf_status wf_plan_barriers(wf_plan *p, int threads);

@@ -12,6 +12,7 @@
 
 void wf_program_free(wf_program *p) {
     if (!p) return;
+    wf_profile_free(&p->profile);
     wf_ports_free(p);
     wf_plan_free(&p->plan);
     wf_stage_free(&p->stage);
@@ -26,6 +27,9 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
     if (threads < 0 || threads > MAX_THREADS)
         return wf_fail(WF_ARGUMENT, "wf_program_set_threads: %d threads; 0 to %d can be asked for",
                        threads, MAX_THREADS);
+    if (p->profile.recording)
+        return wf_fail(WF_ARGUMENT, "wf_program_set_threads: the program is being profiled, and "
+                       "marks are for %d threads; wf_profile_stop comes first", p->threads);
     if (threads == 0) threads = omp_get_max_threads();
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     size_t bytes;
@@ -61,13 +65,6 @@ static void count_elementwise(const wf_plan *plan, wf_program_info *info) {
     }
 }
 
-/* A chain is one. */
-static uint32_t count_launches(const wf_plan *plan) {
-    uint32_t n = plan->n_launch;
-    for (uint32_t i = 0; i < plan->n_chain; i++) n -= plan->chain[i].n - 1;
-    return n;
-}
-
 wf_program_info wf_program_describe(const wf_program *p) {
     if (!p) return (wf_program_info){0};
     const wf_plan *plan = &p->plan;
@@ -76,7 +73,7 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .live_bytes = plan->live_bytes,
         .scratch_bytes = p->scratch.bytes,
         .nodes = wf_graph_size(p->stage.graph) - 1,
-        .launches = count_launches(plan),
+        .launches = wf_plan_launches(plan),
         .chains = plan->n_chain,
         .tile_bytes = (double)plan->tile_bytes,
         .copies = plan->n_copies,
@@ -84,12 +81,12 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .groups = plan->n_sweep,
         .kernels = plan->n_kernel,
         .barriers = plan->n_barriers,
-        .flops = wf_plan_flops(plan),
         .memory = p->recompute.memory,
         .full_bytes = p->recompute.full_bytes,
         .recomputed = p->recompute.nodes,
         .recompute_flops = p->recompute.flops,
         .recompute_bytes = p->recompute.bytes,
+        .flops = wf_plan_flops(plan),
         .threads = p->threads,
     };
     for (uint32_t i = 0; i < plan->n_chain; i++) info.chained += plan->chain[i].n;

@@ -3,6 +3,7 @@
 #define WEFT_PROGRAM_H
 
 #include "compiler/memory.h"
+#include "compiler/profile.h"
 #include "compiler/recompute.h"
 
 /* A buffer that the user sees. A value may be two of them; the first in this order is meant. */
@@ -28,6 +29,7 @@ struct wf_program {
     wf_region arena, buffers, scratch;
     size_t scratch_step; /* bytes of one worker's scratch */
     int threads;
+    wf_profile profile; /* all zero until one is started */
 };
 
 /* ports.c: what the user can read and write by handle or name. `written`: the graph before the

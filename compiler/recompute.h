@@ -84,7 +84,4 @@ typedef struct wf_recompute {
 wf_status wf_recompute_plan(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
                             size_t memory, wf_recompute *cost);
 
-/* Multiply-adds count two; terms that fall into the padding are counted too. */
-double wf_plan_flops(const wf_plan *p);
-
 #endif

@@ -113,15 +113,6 @@ static double flops_of(const wf_contract_attr *a, const wf_shape *out) {
     return flops;
 }
 
-double wf_plan_flops(const wf_plan *p) {
-    double flops = 0;
-    for (uint32_t i = 0; i < p->n_launch; i++) {
-        const wf_call *c = &p->launch[i].call;
-        if (c->op == &wf_op_contract) flops += flops_of(c->attr, &c->out.shape);
-    }
-    return flops;
-}
-
 /* In bytes moved. */
 static double cost_of(const wf_forget *q, uint32_t id) {
     const wf_node *x = node_of(q, id);

@@ -9,7 +9,8 @@
 #include "models/convlstm/model.h"
 #include "tensor/graph.h"
 
-static const char *const stages[] = {"written", "gradients", "simplify", "merge", "plan"};
+static const char *const stages[] = {"written", "gradients", "simplify", "merge", "fuse",
+                                     "plan"};
 
 /* --- text ------------------------------------------------------------------------------------- */
 

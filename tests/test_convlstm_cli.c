@@ -153,6 +153,33 @@ Test(convlstm_cli, rows_every_n_steps) {
     for (int i = 0; i < n; i++) json_decref(row[i]);
 }
 
+/* The first step is left out, the last three stand in the trace; the weights are the same. */
+Test(convlstm_cli, a_profile_is_a_table_and_a_trace) {
+    static char plain[1 << 18], profiled[1 << 18];
+    json_error_t error;
+    json_t *e;
+    size_t i;
+    int runs = 0, launches = 0;
+    succeed("train " SMALL " --steps 6 --out @/plain");
+    succeed("train " SMALL " --steps 6 --out @/run --profile @/trace.json");
+    cr_expect(strstr(err_text, "5 runs of") && strstr(err_text, "all launches"), "%s", err_text);
+    cr_expect(strstr(err_text, "conv_lstm_cell/t*'"), "%s", err_text);
+    json_t *root = json_load_file(in_folder("trace.json"), 0, &error);
+    cr_assert(root, "%s", error.text);
+    json_array_foreach(json_object_get(root, "traceEvents"), i, e) {
+        const char *kind = json_string_value(json_object_get(e, "cat"));
+        runs += kind && !strcmp(kind, "run");
+        launches += kind && !strcmp(kind, "launch");
+    }
+    cr_expect(runs == 3 && launches > 300, "%d runs, %d launches", runs, launches);
+    json_decref(root);
+    const size_t n = read_file(in_folder("plain/last.safetensors"), plain, sizeof plain);
+    cr_expect(n && n == read_file(in_folder("run/last.safetensors"), profiled, sizeof profiled));
+    cr_expect(!memcmp(plain, profiled, n), "a profile changes the weights");
+    succeed("train " SMALL " --steps 1 --out @/run --profile @/trace.json");
+    cr_expect(strstr(err_text, "1 run of"), "%s", err_text);
+}
+
 Test(convlstm_cli, evaluation_prints_one_object_or_a_table) {
     static const char *const keys[] = {"clips", "loss", "mae", "psnr", "ssim", "ssim_clamped"};
     static const char *const running[] = {"mae", "psnr", "ssim"};
@@ -297,6 +324,7 @@ static const bad_line wrong_command_lines[] = {
     {"data --count 3", 2, "--out FILE is needed"},
     {"data --out @/x.npy", 2, "--count N is needed"},
     {"data --count 0 --out @/x.npy", 2, "--count 0"},
+    {"graph --timed --stage merge --out @/x.dot", 2, "only the plan is run"},
 };
 
 static const bad_line wrong_files[] = {
@@ -324,6 +352,7 @@ static const bad_line wrong_files[] = {
     {"train " SMALL " --steps 1 --out /dev/null/x", 5, "/dev/null"},
     {"train " SMALL " --steps 1 --out @/empty", 5, "empty"},
     {"train " SMALL " --steps 1 --out /proc/x", 5, "/proc/x"},
+    {"train " SMALL " --steps 1 --profile @/none/p.json --out @/refused", 5, "p.json"},
     {"predict --frames 4 --weights @/run/last.safetensors --gif @/none/x.gif", 5, "x.gif"},
     {"data --count 1 --out @/none/x.npy", 5, "x.npy"},
 };
@@ -408,7 +437,7 @@ Test(convlstm_cli, help_names_every_option_of_a_command) {
                                         "--seed S", "--val FRACTION", "--no-shuffle",
                                         "--init FILE", "--out DIR", "--threads N", "--log-every N",
                                         "--precision MODE", "--npy FILE", "--mnist DIR",
-                                        "--split SPLIT", "--clips N", "Examples"};
+                                        "--split SPLIT", "--clips N", "--profile FILE", "Examples"};
     for (size_t i = 0; i < WF_COUNT(names); i++)
         cr_expect(strstr(out_text, names[i]), "train --help has no %s", names[i]);
     succeed("--version");

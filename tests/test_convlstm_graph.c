@@ -53,11 +53,12 @@ static int graph(const char *out, const char *more, const char *value) {
     const char *words[] = {"convlstm", "graph", "--hidden", "2",   "--size", "8",
                            "--frames", "5",     "--batch",  "2",   "--out",  out,
                            more ? more : "--clip", more ? value : "2"};
+    const size_t n = WF_COUNT(words) - (more && !value); /* a flag has no value */
     char *argv[WF_COUNT(words)];
-    for (size_t i = 0; i < WF_COUNT(words); i++) argv[i] = strdup(words[i]);
+    for (size_t i = 0; i < n; i++) argv[i] = strdup(words[i]);
     const program *p = &convlstm_program_table;
-    const int code = program_main(p, (int)WF_COUNT(words), argv, &s, sizeof s);
-    for (size_t i = 0; i < WF_COUNT(words); i++) free(argv[i]);
+    const int code = program_main(p, (int)n, argv, &s, sizeof s);
+    for (size_t i = 0; i < n; i++) free(argv[i]);
     return code;
 }
 
@@ -111,6 +112,18 @@ Test(convlstm_graph, wrong_command_lines) {
     cr_expect_eq(graph(in_folder("g"), NULL, NULL), EXIT_CODE_USAGE);
     cr_expect_eq(graph(in_folder("g.dot"), "--stage", "fly"), EXIT_CODE_USAGE);
     cr_expect_eq(graph(in_folder("no/such/g.dot"), NULL, NULL), EXIT_CODE_OUTPUT);
+}
+
+/* A run, and its times in every format. */
+Test(convlstm_graph, timed) {
+    set_dot("/bin/cat");
+    cr_assert_eq(graph(in_folder("t.dot"), "--timed", NULL), EXIT_CODE_OK, "%s", wf_error());
+    expect_content(in_folder("t.dot"), " a run, mean of 3");
+    expect_content(in_folder("t.dot"), "FLOP/s");
+    expect_content(in_folder("t.dot"), "t0..3");
+    cr_assert_eq(graph(in_folder("t.svg"), "--timed", NULL), EXIT_CODE_OK, "%s", wf_error());
+    expect_content(in_folder("t.svg"), "FLOP/s");
+    expect_tidy();
 }
 
 Test(convlstm_graph, dot_is_missing) {

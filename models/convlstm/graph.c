@@ -88,6 +88,34 @@ static wf_status graph_in_file(subject *x, const settings *s) {
     return status;
 }
 
+/* Runs the step on made values until its times are known: once to warm up, RUNS times measured.
+ * The learning rate is 0, so that runs are alike. */
+static wf_status measure(convlstm_program *c) {
+    enum { RUNS = 3 };
+    const convlstm_size *size = &c->size;
+    const int64_t n = size->frames * size->batch * size->height * size->width;
+    for (int64_t i = 0; i < n; i++) {
+        c->x[i] = (float)(i % 7) / 7;
+        c->target[i] = (float)(i % 5) / 5;
+    }
+    *c->lr = 0;
+    wf_status status = wf_run(c->program);
+    if (!status) status = wf_profile_start(c->program, 1);
+    for (int i = 0; i < RUNS && !status; i++) status = wf_run(c->program);
+    return status ? status : wf_profile_stop(c->program);
+}
+
+static wf_status draw_timed(FILE *f, const subject *x, const settings *s, wf_dot_opt how) {
+    const convlstm_size size = {s->frames - 1, s->batch, s->size, s->size, s->hidden};
+    convlstm_program c = {.program = NULL};
+    how.timed = true;
+    wf_status status = convlstm_trainer(&c, x->params, size, s->clip, compile_options(s));
+    if (!status) status = measure(&c);
+    if (!status) status = wf_program_dot(c.program, f, how);
+    convlstm_program_free(&c);
+    return status;
+}
+
 /* The text that is asked for, into *text; free() it, also after an error. */
 static wf_status make_text(char **text, size_t *bytes, const settings *s) {
     subject x = {.graph = NULL};
@@ -100,6 +128,8 @@ static wf_status make_text(char **text, size_t *bytes, const settings *s) {
     if (!status && ends_with(s->out, ".txt")) {
         fprintf(f, "# %s\n", x.title);
         status = wf_stage_dump(x.graph, x.output, x.n, o, s->stage, f);
+    } else if (!status && s->timed) {
+        status = draw_timed(f, &x, s, how);
     } else if (!status) {
         status = wf_stage_dot(x.graph, x.output, x.n, o, s->stage, f, how);
     }
@@ -122,6 +152,12 @@ exit_code command_graph(const void *settings_given) {
     const settings *s = settings_given;
     char path[PATH_BYTES], *text = NULL;
     size_t bytes = 0;
+    if (s->timed && strcmp(s->stage, "plan") != 0)
+        return report_error(EXIT_CODE_USAGE, "--timed and --stage %s: only the plan is run",
+                            s->stage);
+    if (s->timed && (s->in || ends_with(s->out, ".txt")))
+        return report_error(EXIT_CODE_USAGE, "--timed draws the training step alone; leave out %s",
+                            s->in ? "--in" : "the ending .txt");
     wf_status status = text_path(path, s->out);
     if (!status) status = make_text(&text, &bytes, s);
     if (!status) status = write_file(path, text, bytes);

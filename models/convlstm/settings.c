@@ -67,6 +67,8 @@ static const option train_options[] = {
      .help = "metrics.jsonl, best.safetensors, last.safetensors go here"},
     {"log-every", "N", OPTION_INTEGER, AT(log_every), .least = 1, .most = MANY, .fallback = "1",
      .help = "a row in metrics.jsonl every N steps"},
+    {"profile", "FILE", OPTION_TEXT, AT(profile),
+     .help = "time every launch; a table on stderr, a trace for ui.perfetto.dev in FILE"},
 };
 static const option_group train_group = {"Training", train_options, WF_COUNT(train_options)};
 
@@ -107,6 +109,10 @@ static const option graph_options[] = {
      .help = "auto: draw time steps and other repeats once"},
     {"nodes", "N", OPTION_INTEGER, AT(nodes), .least = 1, .most = 1e6, .fallback = "150",
      .help = "fold until at most N boxes are left"},
+    {"timed", NULL, OPTION_FLAG, AT(timed),
+     .help = "run the step and colour boxes by the time they take (stage plan)"},
+    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
+     .help = "of --timed: worker threads; 0: one a core"},
     {"seconds", "S", OPTION_INTEGER, AT(seconds), .least = 1, .most = 3600, .fallback = "10",
      .help = "time for dot, which is stopped then; the text stays"},
     {"out", "FILE", OPTION_TEXT, AT(out), .required = true,
@@ -167,6 +173,7 @@ static const command commands[] = {
      {&graph_group, &step_group},
      "  convlstm graph --out step.svg\n"
      "  convlstm graph --stage merge --nodes 20 --out step.png\n"
+     "  convlstm graph --timed --out heat.svg\n"
      "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n"
      "  convlstm graph --stage written --out step.txt\n"
      "  convlstm graph --in step.txt --stage fuse --out fused.txt\n",

@@ -14,7 +14,7 @@ typedef struct settings {
     int64_t steps, epochs, batch, hidden, seed, log_every, reestimate_bn;
     double lr, clip, val, memory;
     bool no_shuffle;
-    const char *init, *out;
+    const char *init, *out, *profile;
     /* evaluation, prediction, data */
     const char *weights, *gif;
     int64_t samples, count;
@@ -22,6 +22,7 @@ typedef struct settings {
     /* graph */
     const char *stage, *fold, *in;
     int64_t nodes, seconds;
+    bool timed;
     /* machine */
     int64_t threads;
     const char *precision;

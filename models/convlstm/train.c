@@ -11,6 +11,7 @@
 #include "models/convlstm/evaluator.h"
 #include "models/convlstm/order.h"
 #include "models/convlstm/settings.h"
+#include "models/program/profiling.h"
 #include "models/program/run_dir.h"
 
 typedef struct training {
@@ -20,6 +21,7 @@ typedef struct training {
     convlstm_program step, estimator; /* the estimator only with --reestimate-bn */
     evaluator validation;             /* only with validation clips */
     run_dir dir;
+    profiling profile;                /* only with --profile */
     int64_t *index;                   /* training clips, then validation clips */
     int64_t *order;                   /* training clips in the order of this epoch */
     int64_t n_train, n_val;
@@ -77,6 +79,7 @@ static exit_code prepare(training *t) {
     wf_status status =
         t->params ? compile_programs(t) : wf_fail(WF_MEMORY, "no memory for the parameters");
     if (!status && s->init) status = wf_params_load(t->params, s->init);
+    if (!status) status = profiling_open(&t->profile, s->profile, t->step.program);
     if (!status) status = run_dir_open(&t->dir, s->out);
     if (status) return report_failure(status);
     *t->step.lr = (float)s->lr;
@@ -91,6 +94,7 @@ static exit_code prepare(training *t) {
 }
 
 static void discard(training *t) {
+    profiling_close(&t->profile);
     run_dir_close(&t->dir);
     evaluator_close(&t->validation);
     convlstm_program_free(&t->estimator);
@@ -129,6 +133,7 @@ static exit_code train_step(training *t, int64_t batch) {
     const double start = report_seconds();
     wf_status status = clips_batch(t->clips, t->order, batch * t->s->batch, t->s->batch,
                                    t->step.x, t->step.target);
+    if (!status) status = profiling_before_run(&t->profile);
     if (!status) status = wf_run(t->step.program);
     if (status) return report_failure(status);
     const double seconds = report_seconds() - start;
@@ -228,6 +233,8 @@ exit_code command_train(const void *s) {
     training t = {.s = s};
     exit_code code = prepare(&t);
     for (int64_t epoch = 0; t.n_done < t.n_steps && !code; epoch++) code = train_epoch(&t, epoch);
+    const wf_status status = code ? WF_OK : profiling_finish(&t.profile);
+    if (status) code = report_failure(status);
     if (!code) report_progress("weights and metrics are in %s", t.dir.path);
     discard(&t);
     return code;
