@@ -106,9 +106,13 @@ static uint32_t pack_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void 
 }
 
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out) {
-    wf_stage joined = {0};
+    wf_stage joined = {0}, merged = {0}, summed = {0}, added = {0};
     wf_status s = wf_rewrite_stage(in, &joined, join_node, NULL);
-    if (!s) s = wf_rewrite_stage(&joined, out, pack_node, NULL);
-    wf_stage_free(&joined);
+    if (!s) s = wf_pass_siblings(&joined, &merged);
+    if (!s) s = wf_pass_part_sums(&merged, &summed);
+    if (!s) s = wf_pass_slice_sums(&summed, &added);
+    if (!s) s = wf_rewrite_stage(&added, out, pack_node, NULL);
+    wf_stage *const between[] = {&joined, &merged, &summed, &added};
+    for (size_t i = 0; i < WF_COUNT(between); i++) wf_stage_free(between[i]);
     return s;
 }
