@@ -498,7 +498,7 @@ static void decide(wf_family *f, candidate *c) {
 /* --- the order of emission -------------------------------------------------------------------- */
 
 /* A group needs its weights, also those that no member reads; so does a fold. */
-static void find_order(wf_family *f) {
+wf_status wf_family_order(wf_family *f) {
     wf_bundles b;
     bool ok = wf_bundles_init(&b, f->g);
     for (uint32_t i = 1; i < f->n_groups && ok; i++) {
@@ -516,8 +516,8 @@ static void find_order(wf_family *f) {
             ok = wf_bundles_add(&b, &id, 1, wf_list_ids(&f->lists, list), f->lists.list[list].n);
     }
     if (ok) f->order = wf_bundles_order(&b, f->live, &f->n_order);
-    f->failed |= !f->order;
     wf_bundles_free(&b);
+    return f->order ? WF_OK : wf_fail(WF_MEMORY, "out of memory in the compiler");
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -548,7 +548,6 @@ wf_status wf_family_find(wf_family *f, const wf_stage *s) {
         find_live(f, s);
         find_depths(f);
         decide(f, c);
-        if (!f->failed) find_order(f);
     }
     free(c);
     return f->failed ? wf_fail(WF_MEMORY, "out of memory in the compiler") : WF_OK;

@@ -1,7 +1,10 @@
 /* merge: contractions that belong together become one, and packed operands become values.
  *
  * A sum of contractions that nothing else reads is one contraction with all their sources: a cell's
- * convolutions of x and h, a weight's gradients over all time steps. Then every constant-like
+ * convolutions of x and h, a weight's gradients over all time steps. Unless siblings, contractions
+ * of the same input, could not all do so: they stay apart to become one (siblings.c), as in a GRU,
+ * where r and z are sums of contractions of x and h but the candidate is not. Reductions of parts
+ * follow (part_sums.c, slice_sums.c). Then every constant-like
  * operand that the kernel wants in panels is packed by a node of its own, so that equal packs are
  * one pack, once a step. Before and after:
  *
@@ -10,11 +13,18 @@
  *   %7 f32[8,4] = add %5, %6                      %7 f32[8,4] = contract %1, %5, %3, %6 */
 #include <stdlib.h>
 
-#include "compiler/pass.h"
+#include "compiler/siblings.h"
 #include "tensor/contract.h"
 #include "tensor/elementwise.h"
 
 /* --- sums of contractions --------------------------------------------------------------------- */
+
+/* Contractions that stay out of sums for their siblings' sake, and who reads what once. */
+typedef struct joiner {
+    wf_family family;
+    uint32_t *reader; /* (nodes) a reader */
+    bool *apart;      /* (nodes) */
+} joiner;
 
 /* True if the tuned kernel takes contraction t with dense operands. */
 static bool has_kernel(wf_tensor t, wf_array *room) {
@@ -48,19 +58,21 @@ static wf_tensor join(const wf_tensor *t, int n) {
 }
 
 /* Operand i of a sum: a contraction that only the sum reads, of the sum's type. */
-static bool is_term(const wf_rewrite *r, uint32_t id, const wf_tensor *in, uint32_t i) {
+static bool is_term(const wf_rewrite *r, uint32_t id, const wf_tensor *in, uint32_t i,
+                    const joiner *q) {
     const uint32_t from = wf_node_in(r->from, id)[i];
     const wf_node *x = wf_graph_node(r->from, id), *y = wf_graph_node(r->from, from);
     return wf_graph_node(r->to, in[i].id)->op == &wf_op_contract && r->readers[from] == 1 &&
-           wf_shape_equal(&x->type.shape, &y->type.shape);
+           !q->apart[from] && wf_shape_equal(&x->type.shape, &y->type.shape);
 }
 
-static uint32_t join_terms(wf_rewrite *r, uint32_t id, const wf_tensor *in, wf_tensor *term) {
+static uint32_t join_terms(wf_rewrite *r, uint32_t id, const wf_tensor *in, wf_tensor *term,
+                           const joiner *q) {
     const uint32_t n_in = wf_graph_node(r->from, id)->n_in;
     wf_tensor *rest = term + n_in;
     int n_term = 0, n_rest = 0, at = 0;
     for (uint32_t i = 0; i < n_in; i++) {
-        if (!is_term(r, id, in, i)) {
+        if (!is_term(r, id, in, i, q)) {
             rest[n_rest++] = in[i];
         } else {
             if (n_term == 0) at = n_rest++;
@@ -79,10 +91,60 @@ static uint32_t join_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void 
     uint32_t to = 0;
     if (x->op == &wf_op_add || x->op == &wf_op_add_n) {
         wf_tensor *room = calloc(2 * (size_t)x->n_in, sizeof *room);
-        if (room) to = join_terms(r, id, in, room);
+        if (room) to = join_terms(r, id, in, room, user);
         free(room);
     }
     return to ? to : wf_rewrite_same(r, id, in, NULL);
+}
+
+/* True if contraction `id` has one reader, a sum with another contraction. */
+static bool has_company(const joiner *q, uint32_t id) {
+    const wf_graph *g = q->family.g;
+    const uint32_t sum = q->reader[id];
+    const wf_node *x = wf_graph_node(g, sum);
+    if (!sum || (x->op != &wf_op_add && x->op != &wf_op_add_n)) return false;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < x->n_in && n < 2; i++) {
+        const uint32_t in = wf_node_in(g, sum)[i];
+        n += wf_graph_node(g, in)->op == &wf_op_contract && q->reader[in] == sum;
+    }
+    return n > 1;
+}
+
+/* Siblings join sums all or none. */
+static void find_apart(joiner *q) {
+    const wf_family *f = &q->family;
+    const uint32_t several = UINT32_MAX;
+    for (uint32_t id = 1; id < wf_graph_size(f->g); id++)
+        for (uint32_t i = 0; f->live[id] && i < wf_graph_node(f->g, id)->n_in; i++) {
+            uint32_t *reader = &q->reader[wf_node_in(f->g, id)[i]];
+            *reader = *reader ? several : id;
+        }
+    for (uint32_t id = 1; id < wf_graph_size(f->g); id++)
+        if (q->reader[id] == several || f->root[id]) q->reader[id] = 0;
+    for (uint32_t i = 1; i < f->n_groups; i++) {
+        const wf_siblings *g = &f->groups[i];
+        const wf_sibling *member = f->sibling + g->first;
+        bool all = true;
+        for (uint32_t k = 0; k < g->n && g->weights; k++)
+            all &= !member[k].id || has_company(q, member[k].id);
+        for (uint32_t k = 0; k < g->n && !all; k++) q->apart[member[k].id] = true;
+    }
+}
+
+static wf_status join_sums(const wf_stage *in, wf_stage *out) {
+    const size_t n = wf_graph_size(in->graph);
+    joiner q = {.reader = calloc(n, sizeof *q.reader), .apart = calloc(n, sizeof *q.apart)};
+    wf_status s = wf_family_find(&q.family, in);
+    if (!s && !(q.reader && q.apart)) s = wf_fail(WF_MEMORY, "out of memory in the compiler");
+    if (!s) {
+        find_apart(&q);
+        s = wf_rewrite_stage(in, out, join_node, &q);
+    }
+    wf_family_free(&q.family);
+    free(q.reader);
+    free(q.apart);
+    return s;
 }
 
 /* --- packed operands -------------------------------------------------------------------------- */
@@ -107,7 +169,7 @@ static uint32_t pack_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void 
 
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out) {
     wf_stage joined = {0}, merged = {0}, summed = {0}, added = {0};
-    wf_status s = wf_rewrite_stage(in, &joined, join_node, NULL);
+    wf_status s = join_sums(in, &joined);
     if (!s) s = wf_pass_siblings(&joined, &merged);
     if (!s) s = wf_pass_part_sums(&merged, &summed);
     if (!s) s = wf_pass_slice_sums(&summed, &added);

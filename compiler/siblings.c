@@ -48,13 +48,12 @@ wf_tensor wf_side_by_side(const wf_tensor *x, int n, int axis) {
     return all ? whole : wf_slice(whole, axis, first, end - first, 1);
 }
 
-/* The value of a list entry. In its first list it lies itself, in others a copy, which the group
- * that computes it writes too. */
+/* The value of a list entry. In its first list it lies itself, in others a copy, max(x, x), which
+ * the group that computes it writes too. */
 static wf_tensor entry(wf_rewrite *r, const wf_family *f, uint32_t list, uint32_t id) {
     const wf_tensor x = wf_handle(r->to, r->map[id]);
     if (f->weight[id] || f->home[id] == list) return x;
-    const wf_cast_attr same = {wf_dtype_of(x)};
-    return wf_emit1(&wf_op_cast, &same, sizeof same, x);
+    return wf_maximum(x, x);
 }
 
 /* The list along `axis`; a 0 in it is zeros of extent n[i] in the shape of the others. */
@@ -170,6 +169,7 @@ wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out) {
     wf_family f;
     wf_status s = wf_family_find(&f, in);
     *out = (wf_stage){0};
+    if (!s) s = wf_family_order(&f);
     if (!s) s = wf_rewrite_ordered(in, out, f.order, f.n_order, merge_node, &f);
     wf_family_free(&f);
     return s;

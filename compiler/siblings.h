@@ -90,6 +90,7 @@ typedef struct wf_family {
 
 /* Decides what becomes one. */
 wf_status wf_family_find(wf_family *f, const wf_stage *s);
+wf_status wf_family_order(wf_family *f); /* then: f->order */
 void wf_family_free(wf_family *f);
 
 /* True if source s of contraction `id` can be folded with its source `like`. */
