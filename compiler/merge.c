@@ -4,9 +4,9 @@
  * convolutions of x and h, a weight's gradients over all time steps. Unless siblings, contractions
  * of the same input, could not all do so: they stay apart to become one (siblings.c), as in a GRU,
  * where r and z are sums of contractions of x and h but the candidate is not. Reductions of parts
- * follow (part_sums.c, slice_sums.c). Then every constant-like
- * operand that the kernel wants in panels is packed by a node of its own, so that equal packs are
- * one pack, once a step. Before and after:
+ * follow (part_sums.c, slice_sums.c). Then every constant-like operand that the kernel wants in
+ * panels is packed by a node of its own, so that equal packs are one pack, once a step. Before and
+ * after:
  *
  *   %5 f32[8,4] = contract %1, %2                 %5 f32[..] = pack %2
  *   %6 f32[8,4] = contract %3, %4                 %6 f32[..] = pack %4
@@ -39,22 +39,14 @@ static bool has_kernel(wf_tensor t, wf_array *room) {
     return x->op->fast && x->op->fast->applicable(&c);
 }
 
-static bool keeps_kernel(wf_tensor joined, wf_tensor a, wf_tensor b) {
-    const uint32_t n = wf_graph_node(joined.graph, joined.id)->n_in;
-    wf_array *room = calloc(n ? n : 1, sizeof *room);
-    if (!room) return false;
-    const bool keeps = has_kernel(joined, room) || !has_kernel(a, room) || !has_kernel(b, room);
-    free(room);
-    return keeps;
-}
-
-/* Joins t[0 .. n) by halves, so that the work is n log n; poison if they do not join. */
+/* t[0 .. n) as one; poison if a kernel would be lost. */
 static wf_tensor join(const wf_tensor *t, int n) {
-    if (n == 1) return t[0];
-    const wf_tensor a = join(t, n / 2), b = join(t + n / 2, n - n / 2);
-    if (!a.id || !b.id) return (wf_tensor){t[0].graph, 0};
-    const wf_tensor both = wf_contract_join(a, b);
-    return both.id && keeps_kernel(both, a, b) ? both : (wf_tensor){t[0].graph, 0};
+    const wf_tensor all = wf_contract_join_n(t, n);
+    wf_array *room = all.id ? calloc(wf_graph_node(all.graph, all.id)->n_in, sizeof *room) : NULL;
+    bool keeps = room && has_kernel(all, room);
+    for (int i = 0; i < n && room && !keeps; i++) keeps = !has_kernel(t[i], room);
+    free(room);
+    return keeps ? all : (wf_tensor){t[0].graph, 0};
 }
 
 /* Operand i of a sum: a contraction that only the sum reads, of the sum's type. */
@@ -167,14 +159,23 @@ static uint32_t pack_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void 
     return to;
 }
 
+/* Puts the result of a part of the pass in the place of *s; no graph: nothing was to do. */
+static wf_status advance(wf_stage *s, wf_status (*part)(const wf_stage *in, wf_stage *out)) {
+    wf_stage next = {0};
+    const wf_status status = part(s, &next);
+    if (status || !next.graph) return status;
+    wf_stage_free(s);
+    *s = next;
+    return WF_OK;
+}
+
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out) {
-    wf_stage joined = {0}, merged = {0}, summed = {0}, added = {0};
-    wf_status s = join_sums(in, &joined);
-    if (!s) s = wf_pass_siblings(&joined, &merged);
-    if (!s) s = wf_pass_part_sums(&merged, &summed);
-    if (!s) s = wf_pass_slice_sums(&summed, &added);
-    if (!s) s = wf_rewrite_stage(&added, out, pack_node, NULL);
-    wf_stage *const between[] = {&joined, &merged, &summed, &added};
-    for (size_t i = 0; i < WF_COUNT(between); i++) wf_stage_free(between[i]);
+    static wf_status (*const part[])(const wf_stage *in, wf_stage *out) = {
+        wf_pass_siblings, wf_pass_part_sums, wf_pass_slice_sums};
+    wf_stage now = {0};
+    wf_status s = join_sums(in, &now);
+    for (size_t i = 0; i < WF_COUNT(part) && s == WF_OK; i++) s = advance(&now, part[i]);
+    if (!s) s = wf_rewrite_stage(&now, out, pack_node, NULL);
+    wf_stage_free(&now);
     return s;
 }

@@ -6,8 +6,8 @@
  *
  * T slices of one value would cost T sums over the whole of it; a concat costs nothing, as its
  * operands are computed in place. What no pad covers is filled with zeros. Exact: every element is
- * one term plus zeros, and the order of the other terms stays. Pads to one range, of which gradients
- * of a slice that is read at every time step are made, are summed before they are put there. */
+ * one term plus zeros, and the order of the other terms stays. Pads to one range, of which the
+ * gradient of a slice that is read at every time step is made, are summed first. */
 #include <stdlib.h>
 
 #include "compiler/simplify.h"

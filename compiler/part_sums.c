@@ -6,8 +6,8 @@
  *                                                 %6 f32[3] = slice %4 {axis=0 first=3 n=3 step=1}
  *
  * So the gradients of separate biases are one reduction of the gates' gradients, which lie side by
- * side already. Every element is the sum of the same terms. Depth counts the sums that join: parts of equal
- * depth do not need each other. */
+ * side already. Every element is the sum of the same terms. Depth counts sums: those of equal depth
+ * do not need each other. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,10 +128,12 @@ wf_status wf_pass_part_sums(const wf_stage *in, wf_stage *out) {
         look(&q, in);
         ok = find(&q, &b);
     }
-    if (ok) order = wf_bundles_order(&b, q.live, &n_order);
+    const bool nothing = ok && b.n_list == 1;
+    if (ok && !nothing) order = wf_bundles_order(&b, q.live, &n_order);
     *out = (wf_stage){0};
-    const wf_status s = order ? wf_rewrite_ordered(in, out, order, n_order, rewrite, &q)
-                              : wf_fail(WF_MEMORY, "out of memory in the compiler");
+    wf_status s = WF_OK;
+    if (order) s = wf_rewrite_ordered(in, out, order, n_order, rewrite, &q);
+    else if (!nothing) s = wf_fail(WF_MEMORY, "out of memory in the compiler");
     void *const own[] = {q.live, q.sum, q.depth, q.whole, order};
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
     wf_bundles_free(&b);

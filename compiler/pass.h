@@ -50,9 +50,12 @@ wf_status wf_verify(const wf_stage *s, const char *after);
 wf_status wf_pass_copy(const wf_stage *in, wf_stage *out); /* live nodes only; the first stage */
 wf_status wf_pass_simplify(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out);
-wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out);  /* parts of merge */
+
+/* Parts of merge; where there is nothing to do they leave *out without a graph. */
+wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_part_sums(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_slice_sums(const wf_stage *in, wf_stage *out);
+
 wf_status wf_pass_sink(const wf_stage *in, wf_stage *out); /* part of fuse */
 
 /* The graph as the pass `stage` leaves it ("plan": as it is planned), without making a program. For

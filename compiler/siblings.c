@@ -169,8 +169,9 @@ wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out) {
     wf_family f;
     wf_status s = wf_family_find(&f, in);
     *out = (wf_stage){0};
-    if (!s) s = wf_family_order(&f);
-    if (!s) s = wf_rewrite_ordered(in, out, f.order, f.n_order, merge_node, &f);
+    const bool nothing = f.n_groups == 1 && f.n_folds == 1;
+    if (!s && !nothing) s = wf_family_order(&f);
+    if (!s && !nothing) s = wf_rewrite_ordered(in, out, f.order, f.n_order, merge_node, &f);
     wf_family_free(&f);
     return s;
 }

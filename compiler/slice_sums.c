@@ -153,10 +153,12 @@ wf_status wf_pass_slice_sums(const wf_stage *in, wf_stage *out) {
     if (ok) look(&q, in);
     for (uint32_t id = 1; id < n && ok; id++)
         if (q.latest[id]) ok = bundle(&q, &b, id);
-    if (ok) order = wf_bundles_order(&b, q.live, &n_order);
+    const bool nothing = ok && b.n_list == 1;
+    if (ok && !nothing) order = wf_bundles_order(&b, q.live, &n_order);
     *out = (wf_stage){0};
-    const wf_status s = order ? wf_rewrite_ordered(in, out, order, n_order, rewrite, &q)
-                              : wf_fail(WF_MEMORY, "out of memory in the compiler");
+    wf_status s = WF_OK;
+    if (order) s = wf_rewrite_ordered(in, out, order, n_order, rewrite, &q);
+    else if (!nothing) s = wf_fail(WF_MEMORY, "out of memory in the compiler");
     void *const own[] = {q.live, q.depth, q.latest, q.before, q.base, order};
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
     wf_bundles_free(&b);
