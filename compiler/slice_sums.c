@@ -7,8 +7,8 @@
  *   %7 f32[3] = slice %2 {axis=0 first=3 n=3 step=1}
  *   %8 f32[3] = add %6, %7
  *
- * The wholes are results of reductions: a bias gradient's terms, one a time step, after part_sums.c
- * has joined those of the gates. A sum that lacks some whole joins where its part of that one is
+ * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a time step,
+ * after part_sums.c has joined those of the gates. A sum that lacks some whole joins where its part of that one is
  * zeros. (Sums in groups need no such help: there every slice is read where it lies.) Depth counts
  * the sums that may join: sums of equal depth do not need each other. */
 #include <stdlib.h>
@@ -24,7 +24,7 @@ typedef struct adder {
     const wf_graph *g;
     bool *live;
     uint32_t *depth;  /* (nodes) */
-    uint32_t *latest; /* (nodes) of a reduction: the last sum whose first whole it is, 0: none */
+    uint32_t *latest; /* (nodes) of a whole: the last sum whose first whole it is, 0: none */
     uint32_t *before; /* (nodes) of a sum: the one before it with that first whole */
     uint32_t *base;   /* (nodes) of a sum that joins: the one with all terms */
 } adder;
@@ -43,9 +43,9 @@ static bool is_candidate(const adder *q, uint32_t id) {
     if (!q->live[id] || (x->op != &wf_op_add && x->op != &wf_op_add_n)) return false;
     for (uint32_t i = 0; i < x->n_in; i++) {
         const wf_node *y = node_of(q, ins(q, id)[i]);
-        if (y->op != &wf_op_slice || node_of(q, ins(q, ins(q, id)[i])[0])->op != &wf_op_sum ||
-            !wf_shape_equal(&y->type.shape, &x->type.shape))
-            return false;
+        if (y->op != &wf_op_slice || !wf_shape_equal(&y->type.shape, &x->type.shape)) return false;
+        const wf_op *whole = node_of(q, whole_of(q, id, i))->op;
+        if (whole != &wf_op_sum && whole != &wf_op_leaf) return false;
         const wf_slice_attr *a = y->attr, *b = slice_of(q, id, 0);
         if ((a->n > 1 && a->step != 1) || memcmp(a, b, sizeof *a) ||
             !wf_shape_equal(&node_of(q, whole_of(q, id, i))->type.shape,
@@ -71,9 +71,10 @@ static void look(adder *q, const wf_stage *s) {
     }
 }
 
-/* True if elements [first, first + n) of the reduction are sums of zeros. */
+/* True if elements [first, first + n) of the whole are sums of zeros. */
 static bool is_zeros(const adder *q, uint32_t whole, const wf_slice_attr *a) {
-    const wf_node *sum = node_of(q, whole), *x = node_of(q, ins(q, whole)[0]);
+    const wf_node *sum = node_of(q, whole);
+    const wf_node *x = sum->n_in ? node_of(q, ins(q, whole)[0]) : sum;
     if (x->op != &wf_op_concat) return false;
     const wf_concat_attr *c = x->attr;
     const int rank = x->type.shape.rank, axis = wf_axis_of(c->axis, rank);

@@ -55,9 +55,9 @@ static void make_parameters(cell *k, wf_params *p, wf_tensor x) {
 
 /* The gates before their activations; h may be a zero handle, which means zeros. */
 static void gates(const cell *k, wf_tensor x, wf_tensor h, wf_tensor z[4]) {
-    const wf_tensor from_x = wf_add(wf_conv(x, k->wx, k->conv), k->bx);
-    const wf_tensor from_h = h.graph ? wf_add(wf_conv(h, k->wh, k->conv), k->bh) : k->bh;
-    wf_split(wf_add(from_x, from_h), 4, -1, z);
+    wf_tensor sum = wf_add(wf_conv(x, k->wx, k->conv), wf_add(k->bx, k->bh));
+    if (h.graph) sum = wf_add(sum, wf_conv(h, k->wh, k->conv));
+    wf_split(sum, 4, -1, z);
 }
 
 /* The same, written as the notebook does: one convolution a gate and source. */
@@ -68,9 +68,8 @@ static void gates_separate(const cell *k, wf_tensor x, wf_tensor h, wf_tensor z[
     wf_split(k->bx, 4, 0, bx);
     wf_split(k->bh, 4, 0, bh);
     for (int i = 0; i < 4; i++) {
-        const wf_tensor from_x = wf_add(wf_conv(x, wx[i], k->conv), bx[i]);
-        const wf_tensor from_h = h.graph ? wf_add(wf_conv(h, wh[i], k->conv), bh[i]) : bh[i];
-        z[i] = wf_add(from_x, from_h);
+        z[i] = wf_add(wf_conv(x, wx[i], k->conv), wf_add(bx[i], bh[i]));
+        if (h.graph) z[i] = wf_add(z[i], wf_conv(h, wh[i], k->conv));
     }
 }
 
