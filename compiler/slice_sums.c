@@ -8,9 +8,9 @@
  *   %8 f32[3] = add %6, %7
  *
  * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a time step,
- * after part_sums.c has joined those of the gates. A sum that lacks some whole joins where its part of that one is
- * zeros. (Sums in groups need no such help: there every slice is read where it lies.) Depth counts
- * the sums that may join: sums of equal depth do not need each other. */
+ * after part_sums.c has joined those of the gates. A sum that lacks some whole joins where its part
+ * of that one is zeros. (Sums in groups need no such help: there every slice is read where it lies.)
+ * Depth counts the sums that may join: sums of equal depth do not need each other. */
 #include <stdlib.h>
 #include <string.h>
 
