@@ -7,9 +7,9 @@
  *   %7 f32[3] = slice %2 {axis=0 first=3 n=3 step=1}
  *   %8 f32[3] = add %6, %7
  *
- * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a time step,
+ * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a step,
  * after part_sums.c has joined those of the gates. A sum that lacks some whole joins where its part
- * of that one is zeros. (Sums in groups need no such help: there every slice is read where it lies.)
+ * of that one is zeros. (Sums in groups need no such help: there slices are read where they lie.)
  * Depth counts the sums that may join: sums of equal depth do not need each other. */
 #include <stdlib.h>
 #include <string.h>
