@@ -1,9 +1,12 @@
 /* merge: contractions that belong together become one, and packed operands become values.
  *
  * A sum of contractions that nothing else reads is one contraction with all their sources: a cell's
- * convolutions of x and h, a weight's gradients over all time steps. Then every constant-like
- * operand that the kernel wants in panels is packed by a node of its own, so that equal packs are
- * one pack, once a step. Before and after:
+ * convolutions of x and h, a weight's gradients over all time steps. Unless siblings, contractions
+ * of the same input, could not all do so: they stay apart to become one (siblings.c), as in a GRU,
+ * where r and z are sums of contractions of x and h but the candidate is not. Reductions of parts
+ * follow (part_sums.c, slice_sums.c). Then every constant-like operand that the kernel wants in
+ * panels is packed by a node of its own, so that equal packs are one pack, once a step. Before and
+ * after:
  *
  *   %1 f32[1024,32] = input "x"
  *   %2 f32[32,64] = leaf "w"
@@ -23,11 +26,18 @@
  *     + sum[16] A[o0,k0] B packed columns[o1] batch[]} */
 #include <stdlib.h>
 
-#include "compiler/pass.h"
+#include "compiler/siblings.h"
 #include "tensor/contract.h"
 #include "tensor/elementwise.h"
 
 /* --- sums of contractions --------------------------------------------------------------------- */
+
+/* Contractions that stay out of sums for their siblings' sake, and who reads what once. */
+typedef struct joiner {
+    wf_family family;
+    uint32_t *reader; /* (nodes) a reader */
+    bool *apart;      /* (nodes) */
+} joiner;
 
 /* True if the tuned kernel takes contraction t with dense operands. */
 static bool has_kernel(wf_tensor t, wf_array *room) {
@@ -42,38 +52,32 @@ static bool has_kernel(wf_tensor t, wf_array *room) {
     return x->op->fast && x->op->fast->applicable(&c);
 }
 
-static bool keeps_kernel(wf_tensor joined, wf_tensor a, wf_tensor b) {
-    const uint32_t n = wf_graph_node(joined.graph, joined.id)->n_in;
-    wf_array *room = calloc(n ? n : 1, sizeof *room);
-    if (!room) return false;
-    const bool keeps = has_kernel(joined, room) || !has_kernel(a, room) || !has_kernel(b, room);
-    free(room);
-    return keeps;
-}
-
-/* Joins t[0 .. n) by halves, so that the work is n log n; poison if they do not join. */
+/* t[0 .. n) as one; poison if a kernel would be lost. */
 static wf_tensor join(const wf_tensor *t, int n) {
-    if (n == 1) return t[0];
-    const wf_tensor a = join(t, n / 2), b = join(t + n / 2, n - n / 2);
-    if (!a.id || !b.id) return (wf_tensor){t[0].graph, 0};
-    const wf_tensor both = wf_contract_join(a, b);
-    return both.id && keeps_kernel(both, a, b) ? both : (wf_tensor){t[0].graph, 0};
+    const wf_tensor all = wf_contract_join_n(t, n);
+    wf_array *room = all.id ? calloc(wf_graph_node(all.graph, all.id)->n_in, sizeof *room) : NULL;
+    bool keeps = room && has_kernel(all, room);
+    for (int i = 0; i < n && room && !keeps; i++) keeps = !has_kernel(t[i], room);
+    free(room);
+    return keeps ? all : (wf_tensor){t[0].graph, 0};
 }
 
 /* Operand i of a sum: a contraction that only the sum reads, of the sum's type. */
-static bool is_term(const wf_rewrite *r, uint32_t id, const wf_tensor *in, uint32_t i) {
+static bool is_term(const wf_rewrite *r, uint32_t id, const wf_tensor *in, uint32_t i,
+                    const joiner *q) {
     const uint32_t from = wf_node_in(r->from, id)[i];
     const wf_node *x = wf_graph_node(r->from, id), *y = wf_graph_node(r->from, from);
     return wf_graph_node(r->to, in[i].id)->op == &wf_op_contract && r->readers[from] == 1 &&
-           wf_shape_equal(&x->type.shape, &y->type.shape);
+           !q->apart[from] && wf_shape_equal(&x->type.shape, &y->type.shape);
 }
 
-static uint32_t join_terms(wf_rewrite *r, uint32_t id, const wf_tensor *in, wf_tensor *term) {
+static uint32_t join_terms(wf_rewrite *r, uint32_t id, const wf_tensor *in, wf_tensor *term,
+                           const joiner *q) {
     const uint32_t n_in = wf_graph_node(r->from, id)->n_in;
     wf_tensor *rest = term + n_in;
     int n_term = 0, n_rest = 0, at = 0;
     for (uint32_t i = 0; i < n_in; i++) {
-        if (!is_term(r, id, in, i)) {
+        if (!is_term(r, id, in, i, q)) {
             rest[n_rest++] = in[i];
         } else {
             if (n_term == 0) at = n_rest++;
@@ -92,10 +96,60 @@ static uint32_t join_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void 
     uint32_t to = 0;
     if (x->op == &wf_op_add || x->op == &wf_op_add_n) {
         wf_tensor *room = calloc(2 * (size_t)x->n_in, sizeof *room);
-        if (room) to = join_terms(r, id, in, room);
+        if (room) to = join_terms(r, id, in, room, user);
         free(room);
     }
     return to ? to : wf_rewrite_same(r, id, in, NULL);
+}
+
+/* True if contraction `id` has one reader, a sum with another contraction. */
+static bool has_company(const joiner *q, uint32_t id) {
+    const wf_graph *g = q->family.g;
+    const uint32_t sum = q->reader[id];
+    const wf_node *x = wf_graph_node(g, sum);
+    if (!sum || (x->op != &wf_op_add && x->op != &wf_op_add_n)) return false;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < x->n_in && n < 2; i++) {
+        const uint32_t in = wf_node_in(g, sum)[i];
+        n += wf_graph_node(g, in)->op == &wf_op_contract && q->reader[in] == sum;
+    }
+    return n > 1;
+}
+
+/* Siblings join sums all or none. */
+static void find_apart(joiner *q) {
+    const wf_family *f = &q->family;
+    const uint32_t several = UINT32_MAX;
+    for (uint32_t id = 1; id < wf_graph_size(f->g); id++)
+        for (uint32_t i = 0; f->live[id] && i < wf_graph_node(f->g, id)->n_in; i++) {
+            uint32_t *reader = &q->reader[wf_node_in(f->g, id)[i]];
+            *reader = *reader ? several : id;
+        }
+    for (uint32_t id = 1; id < wf_graph_size(f->g); id++)
+        if (q->reader[id] == several || f->root[id]) q->reader[id] = 0;
+    for (uint32_t i = 1; i < f->n_groups; i++) {
+        const wf_siblings *g = &f->groups[i];
+        const wf_sibling *member = f->sibling + g->first;
+        bool all = true;
+        for (uint32_t k = 0; k < g->n && g->weights; k++)
+            all &= !member[k].id || has_company(q, member[k].id);
+        for (uint32_t k = 0; k < g->n && !all; k++) q->apart[member[k].id] = true;
+    }
+}
+
+static wf_status join_sums(const wf_stage *in, wf_stage *out) {
+    const size_t n = wf_graph_size(in->graph);
+    joiner q = {.reader = calloc(n, sizeof *q.reader), .apart = calloc(n, sizeof *q.apart)};
+    wf_status s = wf_family_find(&q.family, in);
+    if (!s && !(q.reader && q.apart)) s = wf_fail(WF_MEMORY, "out of memory in the compiler");
+    if (!s) {
+        find_apart(&q);
+        s = wf_rewrite_stage(in, out, join_node, &q);
+    }
+    wf_family_free(&q.family);
+    free(q.reader);
+    free(q.apart);
+    return s;
 }
 
 /* --- packed operands -------------------------------------------------------------------------- */
@@ -118,10 +172,23 @@ static uint32_t pack_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void 
     return to;
 }
 
+/* Puts the result of a part of the pass in the place of *s; no graph: nothing was to do. */
+static wf_status advance(wf_stage *s, wf_status (*part)(const wf_stage *in, wf_stage *out)) {
+    wf_stage next = {0};
+    const wf_status status = part(s, &next);
+    if (status || !next.graph) return status;
+    wf_stage_free(s);
+    *s = next;
+    return WF_OK;
+}
+
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out) {
-    wf_stage joined = {0};
-    wf_status s = wf_rewrite_stage(in, &joined, join_node, NULL);
-    if (!s) s = wf_rewrite_stage(&joined, out, pack_node, NULL);
-    wf_stage_free(&joined);
+    static wf_status (*const part[])(const wf_stage *in, wf_stage *out) = {
+        wf_pass_siblings, wf_pass_part_sums, wf_pass_slice_sums};
+    wf_stage now = {0};
+    wf_status s = join_sums(in, &now);
+    for (size_t i = 0; i < WF_COUNT(part) && s == WF_OK; i++) s = advance(&now, part[i]);
+    if (!s) s = wf_rewrite_stage(&now, out, pack_node, NULL);
+    wf_stage_free(&now);
     return s;
 }

@@ -8,7 +8,8 @@
  *
  * T slices of one value would cost T sums over the whole of it; a concat costs nothing, as its
  * operands are computed in place. What no pad covers is filled with zeros. Exact: every element is
- * one term plus zeros, and the order of the other terms stays. */
+ * one term plus zeros, and the order of the other terms stays. Pads to one range, of which the
+ * gradient of a slice that is read at every time step is made, are summed first. */
 #include <stdlib.h>
 
 #include "compiler/simplify.h"
@@ -17,6 +18,7 @@
 
 typedef struct piece {
     int64_t first, n; /* range of the axis */
+    int term;         /* the order of the sum */
     wf_tensor value;
 } piece;
 
@@ -34,7 +36,8 @@ static bool put(pieces *all, int64_t first, int64_t n, wf_tensor value) {
         all->p = p;
         all->cap = cap;
     }
-    all->p[all->n++] = (piece){first, n, value};
+    all->p[all->n] = (piece){first, n, all->n, value};
+    all->n++;
     return true;
 }
 
@@ -72,7 +75,27 @@ static bool put_term(const wf_simplify *s, pieces *all, wf_tensor x) {
 
 static int by_first(const void *a, const void *b) {
     const piece *x = a, *y = b;
-    return x->first < y->first ? -1 : x->first > y->first;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return x->term - y->term;
+}
+
+/* Pieces of one range become their sum, in the order of the terms. Sorted before and after. */
+static void sum_equal(wf_simplify *s, pieces *all) {
+    wf_tensor *term = calloc((size_t)all->n, sizeof *term);
+    if (!term) s->failed = true;
+    int n = 0;
+    for (int i = 0, j; i < all->n && term; i = j) {
+        piece *p = &all->p[i];
+        for (j = i; j < all->n && all->p[j].first == p->first && all->p[j].n == p->n; j++)
+            term[j - i] = all->p[j].value;
+        if (j - i > 1) {
+            const wf_tensor sum = j - i == 2 ? wf_add(term[0], term[1]) : wf_add_n(term, j - i);
+            p->value = wf_handle(s->to, wf_settle(s, sum));
+        }
+        all->p[n++] = *p;
+    }
+    if (term) all->n = n;
+    free(term);
 }
 
 /* The pieces side by side with zeros in the gaps, in the type of node `like`; poison if they
@@ -85,6 +108,7 @@ static wf_tensor side_by_side(wf_simplify *s, pieces *all, uint32_t like) {
     int n = 0;
     if (!part) s->failed = true;
     qsort(all->p, (size_t)all->n, sizeof *all->p, by_first);
+    if (part && all->p[0].n != extent) sum_equal(s, all);
     bool disjoint = part != NULL;
     for (int i = 0; i < all->n && disjoint; i++) disjoint = i == 0 || all->p[i].first >=
                                                  all->p[i - 1].first + all->p[i - 1].n;

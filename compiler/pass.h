@@ -42,6 +42,10 @@ typedef uint32_t wf_rewrite_fn(wf_rewrite *r, uint32_t id, const wf_tensor *in, 
 /* Runs fn over `in` and leaves the result in *out (zeroed on failure). */
 wf_status wf_rewrite_stage(const wf_stage *in, wf_stage *out, wf_rewrite_fn *fn, void *user);
 
+/* The same in another order: the live nodes order[0 .. n), operands before readers. */
+wf_status wf_rewrite_ordered(const wf_stage *in, wf_stage *out, const uint32_t *order, uint32_t n,
+                             wf_rewrite_fn *fn, void *user);
+
 /* The plain rewrite: the same node over mapped operands. Leaves are copied. */
 uint32_t wf_rewrite_same(wf_rewrite *r, uint32_t id, const wf_tensor *in, void *user);
 
@@ -54,6 +58,12 @@ wf_status wf_verify(const wf_stage *s, const char *after);
 wf_status wf_pass_copy(const wf_stage *in, wf_stage *out); /* live nodes only; the first stage */
 wf_status wf_pass_simplify(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out);
+
+/* Parts of merge; where there is nothing to do they leave *out without a graph. */
+wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out);
+wf_status wf_pass_part_sums(const wf_stage *in, wf_stage *out);
+wf_status wf_pass_slice_sums(const wf_stage *in, wf_stage *out);
+
 wf_status wf_pass_sink(const wf_stage *in, wf_stage *out);   /* part of fuse */
 wf_status wf_pass_repeat(const wf_stage *in, wf_stage *out); /* part of fuse */
 

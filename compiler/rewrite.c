@@ -28,10 +28,12 @@ uint32_t wf_rewrite_same(wf_rewrite *r, uint32_t id, const wf_tensor *in, void *
     return wf_emit(r->to, x->op, x->attr, x->attr_bytes, in, (int)x->n_in).id;
 }
 
-static wf_status rewrite_all(wf_rewrite *r, wf_rewrite_fn *fn, void *user) {
+static wf_status rewrite_all(wf_rewrite *r, const uint32_t *order, uint32_t n, wf_rewrite_fn *fn,
+                             void *user) {
     wf_tensor *in = NULL;
     uint32_t room = 0;
-    for (uint32_t id = 1; id < wf_graph_size(r->from); id++) {
+    for (uint32_t at = 0; at < n; at++) {
+        const uint32_t id = order ? order[at] : at;
         if (!r->readers[id]) continue;
         const wf_node *x = wf_graph_node(r->from, id);
         if (x->n_in > room) {
@@ -56,6 +58,11 @@ static wf_status rewrite_all(wf_rewrite *r, wf_rewrite_fn *fn, void *user) {
 }
 
 wf_status wf_rewrite_stage(const wf_stage *in, wf_stage *out, wf_rewrite_fn *fn, void *user) {
+    return wf_rewrite_ordered(in, out, NULL, wf_graph_size(in->graph), fn, user);
+}
+
+wf_status wf_rewrite_ordered(const wf_stage *in, wf_stage *out, const uint32_t *order,
+                             uint32_t n_order, wf_rewrite_fn *fn, void *user) {
     const size_t n = wf_graph_size(in->graph);
     wf_rewrite r = {.from = in->graph,
                     .to = wf_graph_like(in->graph),
@@ -65,7 +72,7 @@ wf_status wf_rewrite_stage(const wf_stage *in, wf_stage *out, wf_rewrite_fn *fn,
     wf_status s = WF_MEMORY;
     if (r.to && r.readers && r.map && root) {
         count_readers(in, r.readers);
-        s = rewrite_all(&r, fn, user);
+        s = rewrite_all(&r, order, n_order, fn, user);
     } else {
         wf_fail(WF_MEMORY, "out of memory in the compiler");
     }

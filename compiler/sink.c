@@ -70,13 +70,16 @@ static bool find_readers(sinker *q, const wf_stage *s) {
     return true;
 }
 
-/* True if all readers of the view, through views, are elementwise. */
+/* True if all readers of the view, through views, are elementwise and do not broadcast it: what is
+ * broadcast is not computed where it is used. */
 static bool feeds_elementwise(const sinker *q, uint32_t id, int depth) {
     if (q->root[id] || depth > DEPTH) return false;
     for (uint32_t e = q->head[id]; e; e = q->edge[e].next) {
         const uint32_t r = q->edge[e].reader;
         const bool view = node_of(q, r)->op->kind == WF_KIND_VIEW;
-        if (!(view ? feeds_elementwise(q, r, depth + 1) : wf_fusible(q->g, r))) return false;
+        const bool joins = wf_fusible(q->g, r) && wf_shape_count(&node_of(q, r)->type.shape) ==
+                                                      wf_shape_count(&node_of(q, id)->type.shape);
+        if (!(view ? feeds_elementwise(q, r, depth + 1) : joins)) return false;
     }
     return true;
 }

@@ -68,9 +68,8 @@ static void gates_separate(const cell *k, wf_tensor x, wf_tensor h, wf_tensor z[
     wf_split(k->bx, 4, 0, bx);
     wf_split(k->bh, 4, 0, bh);
     for (int i = 0; i < 4; i++) {
-        const wf_tensor from_x = wf_add(wf_conv(x, wx[i], k->conv), bx[i]);
-        const wf_tensor from_h = h.graph ? wf_add(wf_conv(h, wh[i], k->conv), bh[i]) : bh[i];
-        z[i] = wf_add(from_x, from_h);
+        z[i] = wf_add(wf_conv(x, wx[i], k->conv), wf_add(bx[i], bh[i]));
+        if (h.graph) z[i] = wf_add(z[i], wf_conv(h, wh[i], k->conv));
     }
 }
 

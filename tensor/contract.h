@@ -90,6 +90,7 @@ wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf
 /* The sum of two contractions (handles of contract nodes of one shape and dtype) as one contraction
  * with the sources of both, those of a first. */
 WF_API wf_tensor wf_contract_join(wf_tensor a, wf_tensor b);
+WF_API wf_tensor wf_contract_join_n(const wf_tensor *t, int n); /* of t[0 .. n), n >= 1 */
 
 /* True if joining keeps the kernels of both: the output loops that choose rows and columns in one
  * do so in the other. */

@@ -74,18 +74,26 @@ bool wf_contract_may_join(wf_tensor a, wf_tensor b) {
     return batch == (x[0] & x[1]) && batch == (y[0] & y[1]);
 }
 
-wf_tensor wf_contract_join(wf_tensor a, wf_tensor b) {
-    const wf_contract_attr *ca = attr_of(a), *cb = attr_of(b);
-    const wf_shape sa = wf_shape_of_tensor(a), sb = wf_shape_of_tensor(b);
-    if (!wf_ok(a) || !wf_ok(b)) return wf_handle(a.graph ? a.graph : b.graph, 0);
-    if (!ca || !cb || a.graph != b.graph || !wf_shape_equal(&sa, &sb) ||
-        wf_dtype_of(a) != wf_dtype_of(b))
-        return refuse(a, "only two contractions of one dtype and shape can be joined");
+wf_tensor wf_contract_join_n(const wf_tensor *t, int n) {
+    const wf_shape shape = wf_shape_of_tensor(t[0]);
+    int n_sources = 0;
+    for (int i = 0; i < n; i++) {
+        const wf_shape other = wf_shape_of_tensor(t[i]);
+        if (!wf_ok(t[i])) return wf_handle(t[0].graph ? t[0].graph : t[i].graph, 0);
+        if (!attr_of(t[i]) || t[i].graph != t[0].graph || !wf_shape_equal(&shape, &other) ||
+            wf_dtype_of(t[i]) != wf_dtype_of(t[0]))
+            return refuse(t[0], "only contractions of one dtype and shape can be joined");
+        n_sources += attr_of(t[i])->n_sources;
+    }
     draft d;
-    const bool ok = draft_new(&d, ca, ca->n_sources + cb->n_sources);
-    for (int i = 0; ok && i < ca->n_sources; i++) draft_add(&d, a, i);
-    for (int i = 0; ok && i < cb->n_sources; i++) draft_add(&d, b, i);
-    return draft_emit(&d, a, ok);
+    const bool ok = draft_new(&d, attr_of(t[0]), n_sources);
+    for (int i = 0; ok && i < n; i++)
+        for (int s = 0; s < attr_of(t[i])->n_sources; s++) draft_add(&d, t[i], s);
+    return draft_emit(&d, t[0], ok);
+}
+
+wf_tensor wf_contract_join(wf_tensor a, wf_tensor b) {
+    return wf_contract_join_n((const wf_tensor[]){a, b}, 2);
 }
 
 wf_tensor wf_contract_drop(wf_tensor t, int i) {
