@@ -117,35 +117,7 @@ WF_API wf_tensor wf_nn_conv3d(wf_params *p, const char *name, wf_tensor x, wf_co
 
 typedef wf_tensor wf_activation(wf_tensor x);
 
-/* ConvLSTM over x (T, N, H, W, C) -> hidden sequence (T, N, H, W, hidden).
- *   i = s(Wii*x + bii + Whi*h + bhi), f likewise, g = act(..g), o = s(..o), s = gate activation
- *   c = f c + i g;  h = o act(c);  * is convolution, stride 1, zero padded to keep the size
- * peephole: Hadamard peepholes of Shi et al. 2015 (i, f see c_(t-1), o sees c_t): maps
- *   (H, W, hidden), zero at first, in files PREFIX.Wci, Wcf, Wco as (1, hidden, H, W).
- * Parameters (gates i, f, g, o along axis 0, in files one tensor a gate, names as in the notebook:
- * PREFIX.conv_ii.weight .. PREFIX.conv_ho.bias): both biases kept.
- * h0, c0: initial state, zero handles mean zeros; h, c (may be NULL): the last state. */
-typedef struct wf_convlstm_opt {
-    int64_t hidden;
-    int32_t kernel;
-    wf_activation *activation; /* NULL: tanh */
-    wf_activation *gate;       /* NULL: sigmoid */
-    bool peephole;
-    wf_tensor h0, c0;
-    wf_tensor *h, *c;
-    bool separate; /* write the eight convolutions one by one, as the notebook does: same
-                      parameters, same files, same result */
-} wf_convlstm_opt;
-WF_API wf_tensor wf_nn_convlstm(wf_params *p, const char *name, wf_tensor x, wf_convlstm_opt o);
-
-/* LSTM over x (T, N, C) -> (T, N, hidden); PyTorch's names weight_ih_l0 .. bias_hh_l0, gates i, f,
- * g, o along axis 0. States as for ConvLSTM, (N, hidden). */
-typedef struct wf_lstm_opt {
-    int64_t hidden;
-    wf_tensor h0, c0;
-    wf_tensor *h, *c;
-} wf_lstm_opt;
-WF_API wf_tensor wf_nn_lstm(wf_params *p, const char *name, wf_tensor x, wf_lstm_opt o);
+/* Recurrent layers, in all their variants: nn/recurrent.h. */
 
 /* Batch norm over the last axis. training: statistics of x over all other axes (biased variance to
  * normalise, unbiased into running_var), running statistics and num_batches_tracked assigned;
@@ -249,4 +221,6 @@ WF_API wf_image_scores wf_image_metrics_scores(const wf_image_metrics *m);
 #ifdef __cplusplus
 }
 #endif
+
+#include "nn/recurrent.h"
 #endif

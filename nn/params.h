@@ -75,4 +75,16 @@ static inline wf_tensor wf_poison(wf_tensor x) { return (wf_tensor){x.graph, 0};
 /* A layer's complaint about the dtype or shape of x: "x f32[2,3] is not (N, H, W, C)". */
 wf_tensor wf_layer_refuse(wf_tensor x, const char *expected);
 
+/* x (T, N, C) times w (G, C), plus bias (G) unless it is a zero handle: (T, N, G) as one matmul. */
+wf_tensor wf_sequence_product(wf_tensor x, wf_tensor w, wf_tensor bias);
+
+/* Cells over images (nn/conv_cell.c): checks x and sizes and pushes the cell's prefix, which is
+ * none for a single cell; false, and nothing pushed, after a message. */
+bool wf_conv_cell_enter(wf_params *p, wf_tensor x, const char *kind, int64_t hidden, int32_t kernel,
+                        const wf_recurrent_opt *o, const char *suffix);
+void wf_conv_cell_leave(wf_params *p);
+/* A parameter of n gates along axis 0; files hold part[0 .. n). */
+wf_tensor wf_gates_param(wf_params *p, wf_tensor x, const char *name, wf_shape shape, int n,
+                         const char *const *part, int64_t fan_in);
+
 #endif
