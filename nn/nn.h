@@ -61,6 +61,12 @@ typedef struct wf_param_opt {
 WF_API wf_tensor wf_param(wf_graph *g, wf_params *p, const char *name, wf_shape shape, wf_init init,
                           wf_param_opt o);
 
+/* From now on the parameter called `name` (in full) is the one called `as`: one buffer, one leaf,
+ * whose gradient is the sum over all uses; tied embeddings share "head.weight" as "embed.weight".
+ * Files hold `as` alone, and may hold `name` too when they are read. Layers of one name share all.
+ * Errors: WF_ARGUMENT if `name` exists already; WF_MEMORY. */
+WF_API wf_status wf_params_share(wf_params *p, const char *name, const char *as);
+
 /* Access to the buffers, in order of creation. */
 typedef struct wf_param_info {
     const char *name;
@@ -361,5 +367,6 @@ WF_API wf_image_scores wf_image_metrics_scores(const wf_image_metrics *m);
 }
 #endif
 
+#include "nn/check.h"
 #include "nn/recurrent.h"
 #endif

@@ -37,9 +37,11 @@ struct wf_params {
     size_t mark[WF_PREFIX_DEPTH];
     int depth, too_deep; /* pushes that did not fit, which make every name an error */
     bool unbalanced;
+    char **shared; /* (n_shared) pairs: a name, and the name of the parameter it stands for */
+    uint32_t n_shared;
 };
 
-/* The key of `name`, or NULL. */
+/* The key of `name`, or of what it stands for; NULL if there is none. */
 const wf_param_key *wf_params_key(const wf_params *p, const char *name);
 
 /* wf_param, but `name` is the full name and no prefix is put before it. */
