@@ -1,5 +1,5 @@
-/* What wf_grad would find, without its nodes: the same sweep, in which each rule is asked on a graph
- * of its own which of its operands it gives a gradient to. */
+/* What wf_grad would find, without its nodes: the same sweep, in which each rule is asked on a
+ * graph of its own which of its operands it gives a gradient to. */
 #include <stdio.h>
 #include <stdlib.h>
 

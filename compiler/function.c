@@ -1,7 +1,7 @@
 /* A bounded set of programs by key, least recently used first out.
  *
- * Invariants: slot[0 .. n) have distinct keys and each holds a program; `used` is larger the later a
- * slot was asked for. The set is small, so it is searched from end to end. */
+ * Invariants: slot[0 .. n) have distinct keys and each holds a program; `used` is larger the later
+ * a slot was asked for. The set is small, so it is searched from end to end. */
 #include "compiler/function.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Multi-head attention, as torch.nn.MultiheadAttention (Vaswani et al., arXiv:1706.03762), over
  * sequences (T, N, C): softmax(q k^T / sqrt(d)) v for each head of d = C / heads channels.
  *
- * A score that must not count is replaced by -1e30 before the softmax, so that it gets weight 0, and
- * a row in which nothing counts gets equal weights instead of NaN. */
+ * A score that must not count is replaced by -1e30 before the softmax, so that it gets weight 0,
+ * and a row in which nothing counts gets equal weights instead of NaN. */
 #include <math.h>
 
 #include "nn/params.h"

@@ -29,8 +29,8 @@ typedef struct wf_check_report {
 } wf_check_report;
 
 /* Checks the program that loss and the assignments of its graph make, without running it; the graph
- * is as before. Memory and work are those of the forward pass if no optimiser was called yet, of the
- * whole training step after one was. each and r may be NULL.
+ * is as before. Memory and work are those of the forward pass if no optimiser was called yet, of
+ * the whole training step after one was. each and r may be NULL.
  * Errors: the graph's message, those of wf_compile. What is found is no error. */
 WF_API wf_status wf_check(wf_params *p, wf_tensor loss, wf_check_fn *each, void *user,
                           wf_check_report *r);

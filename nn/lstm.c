@@ -3,8 +3,8 @@
  *
  *   i, f, o = sigmoid(W x + b + U h + d), g = tanh(..)      c = f c + i g      h = o tanh(c)
  *
- * and its variants: projected (Sak et al. 2014), with diagonal peepholes (Gers et al. 2002), without
- * forget gate (1997). The products with x are one matmul over all steps. */
+ * and its variants: projected (Sak et al. 2014), with diagonal peepholes (Gers et al. 2002),
+ * without forget gate (1997). The products with x are one matmul over all steps. */
 #include <math.h>
 
 #include "nn/params.h"

@@ -161,7 +161,8 @@ WF_API wf_tensor wf_nn_conv_transpose3d(wf_params *p, const char *name, wf_tenso
                                         wf_conv_transpose_opt o);
 
 /* Square windows over all spatial axes of x (N, S.., C); stride 0 means kernel; the average counts
- * the zeros of the padding, as PyTorch's. For others see wf_max_pool, wf_avg_pool. global: the mean over all spatial axes, (N, C). */
+ * the zeros of the padding, as PyTorch's. For others see wf_max_pool, wf_avg_pool.
+ * global: the mean over all spatial axes, (N, C). */
 WF_API wf_tensor wf_nn_max_pool(wf_tensor x, int32_t kernel, int32_t stride, int32_t pad);
 WF_API wf_tensor wf_nn_avg_pool(wf_tensor x, int32_t kernel, int32_t stride, int32_t pad);
 WF_API wf_tensor wf_nn_global_avg_pool(wf_tensor x);
@@ -220,8 +221,8 @@ WF_API wf_tensor wf_nn_instance_norm(wf_params *p, const char *name, wf_tensor x
  *   mask      bool (S, N), true where memory (or x) has a step: others get no attention
  *   dropout   of the attention weights, in training
  * Parameters: in_proj_weight (3 C, C), in_proj_bias (3 C), out_proj.weight (C, C), out_proj.bias;
- * q_proj_weight, k_proj_weight, v_proj_weight instead of the first where M is not C. Xavier uniform,
- * biases 0. -> (T, N, C). A step that may see nothing sees all steps alike. */
+ * q_proj_weight, k_proj_weight, v_proj_weight instead of the first where M is not C. Xavier
+ * uniform, biases 0. -> (T, N, C). A step that may see nothing sees all steps alike. */
 typedef struct wf_attention_opt {
     int64_t heads; /* 0: 1 */
     wf_tensor memory;

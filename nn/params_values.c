@@ -32,8 +32,8 @@ wf_status wf_params_swap_average(wf_params *p) {
     char name[WF_NAME_BYTES + 32];
     wf_param_info step, average;
     if (!wf_params_find(p, "optimizer.step", &step) || wf_load(step.dtype, step.data) == 0)
-        return wf_fail(WF_ARGUMENT, "wf_params_swap_average: there are no averages before the first "
-                                    "step of an optimiser with .average");
+        return wf_fail(WF_ARGUMENT, "wf_params_swap_average: there are no averages before the "
+                                    "first step of an optimiser with .average");
     int64_t n = 0;
     for (uint32_t i = 0; i < p->n; i++) {
         const wf_param_info *w = &p->entry[i].info;

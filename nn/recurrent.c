@@ -1,5 +1,5 @@
-/* Any recurrent cell over a sequence: unrolled into the graph step by step, one scope (t0, t1, ..) a
- * step.
+/* Any recurrent cell over a sequence: unrolled into the graph step by step, one scope (t0, t1, ..)
+ * a step.
  *
  * Invariants
  *   - A cell decides nothing but its step: layers, directions, masks, initial, final and carried

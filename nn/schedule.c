@@ -1,7 +1,8 @@
 /* Learning-rate schedules: plain numbers, outside the graph.
  *
  * Sources: PyTorch's StepLR, CosineAnnealingLR (Loshchilov and Hutter, arXiv:1608.03983, without
- * restarts), ReduceLROnPlateau, LinearLR and OneCycleLR; linear warm-up as in Goyal et al., arXiv:1706.02677. */
+ * restarts), ReduceLROnPlateau, LinearLR and OneCycleLR; linear warm-up as in Goyal et al.,
+ * arXiv:1706.02677. */
 #include <math.h>
 
 #include "nn/nn.h"

@@ -1,6 +1,6 @@
 /* Structural similarity as a value of the graph (Wang, Bovik, Sheikh, Simoncelli 2004), the same as
- * the metric in nn/metrics.c: 11x11 Gaussian windows of sigma 1.5 that lie wholly inside, k1 = 0.01,
- * k2 = 0.03, data range 1.
+ * the metric in nn/metrics.c: 11x11 Gaussian windows of sigma 1.5 that lie wholly inside,
+ * k1 = 0.01, k2 = 0.03, data range 1.
  *
  *   ssim = (2 my mt + c1) (2 cov + c2) / ((my^2 + mt^2 + c1) (vy + vt + c2))
  *

@@ -144,6 +144,21 @@ Test(nn_layers, embedding_picks_rows) {
     wf_params_free(p);
 }
 
+/* In f64, so that a whole model can be checked in it. */
+Test(nn_layers, embedding_of_a_dtype) {
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    const int64_t index[2] = {3, 1};
+    const wf_tensor i = wf_const(g, WF_I64, WF_SHAPE(2), index);
+    const wf_tensor y = wf_nn_embedding_of(p, "embed", i, 4, 2, WF_F64);
+    double out[4];
+    wf_param_info w;
+    cr_assert(!wf_eval(y, out, sizeof out) && wf_params_find(p, "embed.weight", &w));
+    cr_assert(w.dtype == WF_F64 && !memcmp(out, (double *)w.data + 6, 2 * sizeof(double)));
+    wf_graph_free(g);
+    wf_params_free(p);
+}
+
 Test(nn_layers, dropout_draws_anew_and_keeps_the_mean) {
     enum { n = 20000 };
     wf_graph *g = wf_graph_new();

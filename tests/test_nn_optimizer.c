@@ -134,7 +134,7 @@ Test(nn_optimizer, first_adam_step_is_exact) {
     wf_params_free(p);
 }
 
-/* --- groups, averages, micro batches ------------------------------------------------------------ */
+/* --- groups, averages, micro batches ---------------------------------------------------------- */
 
 /* A step of p on `loss` in a program of its own, n times. */
 static void steps(wf_params *p, wf_tensor loss, optimizer *make, wf_optimizer_opt o, int n) {
@@ -249,8 +249,8 @@ Test(nn_optimizer, mistakes_in_groups) {
     wf_tensor loss = build_loss(g, p, "x", WF_F32);
     cr_assert(!wf_ok(wf_nn_sgd(p, loss, (wf_optimizer_opt){
         .lr = 1, .group = misspelt, .n_groups = 1})));
-    cr_assert(strstr(wf_graph_message(g), "no trainable parameter is called \"x.c\"; names are like "
-                                          "\"x.a\""), "%s", wf_graph_message(g));
+    cr_assert(strstr(wf_graph_message(g), "no trainable parameter is called \"x.c\"; names are "
+                                          "like \"x.a\""), "%s", wf_graph_message(g));
     wf_graph_free(g);
     g = wf_graph_new();
     loss = build_loss(g, p, "x", WF_F32);

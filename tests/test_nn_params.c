@@ -326,7 +326,8 @@ Test(nn_params, loading_what_fits) {
 
 /* --- sharing ---------------------------------------------------------------------------------- */
 
-/* Tied embedding and head: one buffer, one gradient, one tensor in files; a file with both reads. */
+/* Tied embedding and head: one buffer, one gradient, one tensor in files; a file with both
+ * can be read. */
 Test(nn_params, shared_by_name) {
     wf_params *p = wf_params_new(1);
     wf_graph *g = wf_graph_new();

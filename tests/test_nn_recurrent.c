@@ -191,10 +191,10 @@ Test(nn_recurrent, own_cell) {
     free_sequence(&s);
 }
 
-/* --- truncated back-propagation through time ---------------------------------------------------- */
+/* --- truncated back-propagation through time -------------------------------------------------- */
 
-/* A stream of 6 steps in three programs runs of 2, the state carried, gives what one run over all
- * gives; resetting starts anew; gradients end at the border. */
+/* A stream of 6 steps in three runs of 2, the state carried, gives what one run over all
+ * gives; resetting starts anew. */
 Test(nn_recurrent, carried_state) {
     sequence s = make_sequence();
     double x[6][6], whole[6][8], y[2][8];
@@ -218,6 +218,49 @@ Test(nn_recurrent, carried_state) {
         cr_assert(wf_params_fill(s.p, "*.carry_*", 0) == 2, "h and c");
     }
     wf_program_free(program);
+    wf_graph_free(g);
+    free_sequence(&s);
+}
+
+/* The gradients of one LSTM over x, compiled into out[0 .. 4) by way of *program. */
+static wf_program *gradients(wf_params *p, wf_tensor x, wf_lstm_opt o, wf_tensor *out) {
+    wf_tensor leaf[4];
+    const wf_tensor y = wf_nn_lstm(p, "a", x, o);
+    const wf_tensor loss = wf_sum(wf_square(y), (wf_reduce_opt){0});
+    cr_assert(wf_params_leaves(p, x.graph, leaf, 4) == 4, "a carried state is no parameter");
+    cr_assert(!wf_grad(loss, leaf, 4, out), "%s", wf_error());
+    wf_program *program;
+    cr_assert(!wf_compile(&program, x.graph, out, 4, (wf_compile_opt){0}), "%s", wf_error());
+    return program;
+}
+
+/* The second piece has the gradient that it has alone when the first one's states are constants. */
+Test(nn_recurrent, gradients_end_where_the_state_is_carried) {
+    sequence s = make_sequence();
+    double x[6][6], h[8], c[8];
+    wf_tensor last[2], a[4], b[4];
+    cr_assert(!wf_eval(s.x, x, sizeof x), "%s", wf_error());
+    wf_graph *g = wf_graph_new();
+    const wf_tensor in = wf_input(g, "x", WF_F64, WF_SHAPE(2, 2, 3));
+    wf_program *carried = gradients(s.p, in, (wf_lstm_opt){
+        .hidden = 4, .sequence = {.carry = true}}, a);
+    for (int i = 0; i < 2; i++)
+        cr_assert(!wf_write(carried, in, x[2 * i], sizeof x / 3) && !wf_run(carried));
+    wf_nn_lstm(s.p, "a", wf_slice(s.x, 0, 0, 2, 1), (wf_lstm_opt){
+        .hidden = 4, .h = &last[0], .c = &last[1]});
+    cr_assert(!wf_eval(last[0], h, sizeof h) && !wf_eval(last[1], c, sizeof c), "%s", wf_error());
+    wf_program *alone = gradients(s.p, wf_slice(s.x, 0, 2, 2, 1), (wf_lstm_opt){
+        .hidden = 4, .h0 = wf_const(s.g, WF_F64, WF_SHAPE(2, 4), h),
+        .c0 = wf_const(s.g, WF_F64, WF_SHAPE(2, 4), c)}, b);
+    cr_assert(!wf_run(alone), "%s", wf_error());
+    for (int i = 0; i < 4; i++) {
+        const double *u = wf_data(carried, a[i]), *v = wf_data(alone, b[i]);
+        for (int64_t k = 0; k < wf_count(a[i]); k++)
+            cr_assert(fabs(u[k] - v[k]) < 1e-14 && u[k] != 0, "%d %d: %g %g", i, (int)k, u[k],
+                      v[k]);
+    }
+    wf_program_free(carried);
+    wf_program_free(alone);
     wf_graph_free(g);
     free_sequence(&s);
 }

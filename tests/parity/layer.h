@@ -1,5 +1,5 @@
-/* Layers against PyTorch's recorded numbers, in f64 and f32: the value, the gradients with respect to
- * the input and every parameter; and each layer's gradient against differences. */
+/* Layers against PyTorch's recorded numbers, in f64 and f32: the value, the gradients with respect
+ * to the input and every parameter; and each layer's gradient against differences. */
 #ifndef TESTS_PARITY_LAYER_H
 #define TESTS_PARITY_LAYER_H
 
