@@ -165,7 +165,8 @@ san: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the
 INC = $(DESTDIR)$(PREFIX)/include/weft
 PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
          tensor/cfunction.h tensor/text.h tensor/array.h tensor/op.h tensor/attr.h tensor/graph.h \
-         autograd/autograd.h compiler/compiler.h nn/nn.h
+         autograd/autograd.h compiler/compiler.h compiler/function.h nn/nn.h nn/check.h \
+         nn/recurrent.h
 
 install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)$(PREFIX)
 	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin

@@ -23,6 +23,16 @@ WF_API wf_status wf_grad(wf_tensor y, const wf_tensor *x, int n, wf_tensor *dx);
 /* The same for a y of any shape, seeded with the cotangent g (type of y): g^T dy/dx. */
 WF_API wf_status wf_vjp(wf_tensor y, wf_tensor g, const wf_tensor *x, int n, wf_tensor *dx);
 
+/* What wf_grad(y, x, n, ..) would find, for every x and node, without appending nodes and without
+ * stopping at the first: each(user, kind, value, text) is called for
+ *   REFUSED  a node between x and y whose operation has no gradient (scope, operation, reason)
+ *   NONE     an x[i] to which no gradient flows (its name)
+ *   UNUSED   an input of the graph that neither y nor an assignment reads (its name)
+ * Errors: WF_MODEL with the graph's message; WF_ARGUMENT; WF_MEMORY. What is found is no error. */
+typedef enum wf_flow_kind { WF_FLOW_REFUSED, WF_FLOW_NONE, WF_FLOW_UNUSED } wf_flow_kind;
+typedef void wf_flow_fn(void *user, wf_flow_kind kind, wf_tensor value, const char *text);
+WF_API wf_status wf_grad_flow(wf_tensor y, const wf_tensor *x, int n, wf_flow_fn *each, void *user);
+
 /* Checks wf_grad of y (a real scalar, f64 recommended) against central differences at the point
  * where the leaves x stand now: |difference| <= atol + rtol |numeric|.
  *   x   leaves bound to data (wf_leaf, f32 or f64); the data is perturbed and restored

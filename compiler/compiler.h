@@ -220,4 +220,6 @@ WF_API wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_c
 #ifdef __cplusplus
 }
 #endif
+
+#include "compiler/function.h"
 #endif

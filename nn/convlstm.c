@@ -6,28 +6,11 @@
  * The four gates lie packed along axis 0 of the parameters, in the order i f g o, so that a step is
  * two convolutions; files hold the notebook's eight. No convolution of h is written where h is
  * known to be zero, that is at the first step without h0. */
-#include <stdlib.h>
-
 #include "nn/params.h"
 
-typedef struct cell {
-    wf_convlstm_opt o;
-    wf_tensor wx, wh, bx, bh; /* (4 H, K, K, C), (4 H, K, K, H), (4 H), (4 H) */
-    wf_tensor peep[3];        /* (H, W, hidden) for i, f, o; zero handles without peepholes */
-    wf_conv_opt conv;
-} cell;
+enum { WX, WH, BX, BH, PEEP }; /* PEEP, PEEP + 1, PEEP + 2 for i, f, o */
 
-/* Parameter NAME with gates i, f, g, o as parts "conv_ii.weight", ..., as the notebook has them. */
-static wf_tensor gates_param(wf_params *p, wf_tensor x, const char *name, wf_shape shape,
-                             const char *const part[4], int64_t fan_in) {
-    return wf_param(x.graph, p, name, shape, (wf_init){.fan_in = fan_in},
-                    (wf_param_opt){.dtype = wf_dtype_of(x),
-                                   .conv_layout = shape.rank > 1,
-                                   .n_parts = 4,
-                                   .part = part});
-}
-
-static void make_parameters(cell *k, wf_params *p, wf_tensor x) {
+static void make_parameters(wf_cell *k, wf_params *p, wf_tensor x) {
     static const char *const wx[] = {"conv_ii.weight", "conv_if.weight", "conv_ig.weight",
                                      "conv_io.weight"};
     static const char *const bx[] = {"conv_ii.bias", "conv_if.bias", "conv_ig.bias",
@@ -37,111 +20,89 @@ static void make_parameters(cell *k, wf_params *p, wf_tensor x) {
     static const char *const bh[] = {"conv_hi.bias", "conv_hf.bias", "conv_hg.bias",
                                      "conv_ho.bias"};
     static const char *const peephole[] = {"Wci", "Wcf", "Wco"};
-    const int64_t hidden = k->o.hidden, n = k->o.kernel, in = wf_dim(x, -1);
+    const wf_convlstm_opt *o = k->options;
+    const int64_t hidden = o->hidden, n = o->kernel, in = wf_dim(x, -1);
     const int64_t fan_x = n * n * in, fan_h = n * n * hidden;
-    k->wx = gates_param(p, x, "weight_x", WF_SHAPE(4 * hidden, n, n, in), wx, fan_x);
-    k->bx = gates_param(p, x, "bias_x", WF_SHAPE(4 * hidden), bx, fan_x);
-    k->wh = gates_param(p, x, "weight_h", WF_SHAPE(4 * hidden, n, n, hidden), wh, fan_h);
-    k->bh = gates_param(p, x, "bias_h", WF_SHAPE(4 * hidden), bh, fan_h);
-    if (!k->o.peephole) return;
+    const wf_shape bias = WF_SHAPE(4 * hidden);
+    k->param[WX] = wf_gates_param(p, x, "weight_x", WF_SHAPE(4 * hidden, n, n, in), 4, wx, fan_x);
+    k->param[BX] = wf_gates_param(p, x, "bias_x", bias, 4, bx, fan_x);
+    k->param[WH] = wf_gates_param(p, x, "weight_h", WF_SHAPE(4 * hidden, n, n, hidden), 4, wh,
+                                  fan_h);
+    k->param[BH] = wf_gates_param(p, x, "bias_h", bias, 4, bh, fan_h);
+    if (!o->peephole) return;
     const wf_shape maps = WF_SHAPE(3, wf_dim(x, 2), wf_dim(x, 3), hidden);
     wf_tensor all = wf_param(x.graph, p, "weight_c", maps, (wf_init){.kind = WF_INIT_CONSTANT},
                              (wf_param_opt){.dtype = wf_dtype_of(x),
                                             .conv_layout = true,
                                             .n_parts = 3,
                                             .part = peephole});
-    for (int i = 0; i < 3; i++) k->peep[i] = wf_index(all, 0, i);
+    for (int i = 0; i < 3; i++) k->param[PEEP + i] = wf_index(all, 0, i);
+}
+
+/* Zero padded, so that the size is kept. */
+static wf_tensor conv(const wf_cell *k, wf_tensor x, wf_tensor w) {
+    const int32_t half = ((const wf_convlstm_opt *)k->options)->kernel / 2;
+    return wf_conv(x, w, (wf_conv_opt){.pad = {half, half}});
 }
 
 /* The gates before their activations; h may be a zero handle, which means zeros. */
-static void gates(const cell *k, wf_tensor x, wf_tensor h, wf_tensor z[4]) {
-    wf_tensor sum = wf_add(wf_conv(x, k->wx, k->conv), wf_add(k->bx, k->bh));
-    if (h.graph) sum = wf_add(sum, wf_conv(h, k->wh, k->conv));
+static void gates(const wf_cell *k, wf_tensor x, wf_tensor h, wf_tensor z[4]) {
+    const wf_tensor bias = wf_add(k->param[BX], k->param[BH]);
+    wf_tensor sum = wf_add(conv(k, x, k->param[WX]), bias);
+    if (h.graph) sum = wf_add(sum, conv(k, h, k->param[WH]));
     wf_split(sum, 4, -1, z);
 }
 
 /* The same, written as the notebook does: one convolution a gate and source. */
-static void gates_separate(const cell *k, wf_tensor x, wf_tensor h, wf_tensor z[4]) {
-    wf_tensor wx[4], wh[4], bx[4], bh[4];
-    wf_split(k->wx, 4, 0, wx);
-    wf_split(k->wh, 4, 0, wh);
-    wf_split(k->bx, 4, 0, bx);
-    wf_split(k->bh, 4, 0, bh);
+static void gates_separate(const wf_cell *k, wf_tensor x, wf_tensor h, wf_tensor z[4]) {
+    wf_tensor part[4][4];
+    for (int i = WX; i <= BH; i++) wf_split(k->param[i], 4, 0, part[i]);
     for (int i = 0; i < 4; i++) {
-        z[i] = wf_add(wf_conv(x, wx[i], k->conv), wf_add(bx[i], bh[i]));
-        if (h.graph) z[i] = wf_add(z[i], wf_conv(h, wh[i], k->conv));
+        const wf_tensor bias = wf_add(part[BX][i], part[BH][i]);
+        z[i] = wf_add(conv(k, x, part[WX][i]), bias);
+        if (h.graph) z[i] = wf_add(z[i], conv(k, h, part[WH][i]));
     }
 }
 
-static void step(const cell *k, wf_tensor x, wf_tensor *h, wf_tensor *c) {
-    wf_tensor z[4];
-    if (k->o.separate) gates_separate(k, x, *h, z);
+static void step(const wf_cell *k, wf_tensor x, wf_tensor *state) {
+    const wf_convlstm_opt *o = k->options;
+    wf_tensor z[4], *h = &state[0], *c = &state[1];
+    if (o->separate) gates_separate(k, x, *h, z);
     else gates(k, x, *h, z);
-    if (k->o.peephole && c->graph) {
-        z[0] = wf_add(z[0], wf_mul(k->peep[0], *c));
-        z[1] = wf_add(z[1], wf_mul(k->peep[1], *c));
+    if (o->peephole && c->graph) {
+        z[0] = wf_add(z[0], wf_mul(k->param[PEEP], *c));
+        z[1] = wf_add(z[1], wf_mul(k->param[PEEP + 1], *c));
     }
-    const wf_tensor i = k->o.gate(z[0]), f = k->o.gate(z[1]), g = k->o.activation(z[2]);
+    const wf_tensor i = o->gate(z[0]), f = o->gate(z[1]), g = o->activation(z[2]);
     const wf_tensor ig = wf_mul(i, g);
     *c = c->graph ? wf_add(wf_mul(f, *c), ig) : ig;
-    if (k->o.peephole) z[3] = wf_add(z[3], wf_mul(k->peep[2], *c));
-    const wf_tensor out = k->o.gate(z[3]);
-    *h = wf_mul(out, k->o.activation(*c));
+    if (o->peephole) z[3] = wf_add(z[3], wf_mul(k->param[PEEP + 2], *c));
+    const wf_tensor out = o->gate(z[3]);
+    *h = wf_mul(out, o->activation(*c));
 }
 
-static bool check(wf_tensor x, const wf_convlstm_opt *o) {
-    if (wf_rank(x) != 5 || wf_dim(x, 0) < 1 || wf_dim(x, 0) > INT32_MAX ||
-        !wf_dtype_is_real(wf_dtype_of(x))) {
-        wf_layer_refuse(x, "real (T, N, H, W, C) with T >= 1");
+static bool make(wf_cell *k, wf_params *p, wf_tensor x, const char *suffix, const void *options) {
+    const wf_convlstm_opt *o = options;
+    if (!wf_conv_cell_enter(p, x, "convlstm", o->hidden, o->kernel, &o->sequence, suffix))
         return false;
-    }
-    if (o->hidden < 1 || o->hidden > INT32_MAX || o->kernel < 1 || o->kernel % 2 == 0) {
-        wf_graph_fail(x.graph, "convlstm: hidden %lld must be positive and kernel %d odd, as the "
-                               "state keeps its size",
-                      (long long)o->hidden, o->kernel);
-        return false;
-    }
-    const wf_shape want = WF_SHAPE(wf_dim(x, 1), wf_dim(x, 2), wf_dim(x, 3), o->hidden);
-    const wf_tensor state[2] = {o->h0, o->c0};
-    for (int i = 0; i < 2; i++) {
-        const wf_shape have = wf_shape_of_tensor(state[i]);
-        char a[128], b[128];
-        if (!wf_ok(state[i]) || wf_shape_equal(&have, &want)) continue;
-        wf_graph_fail(x.graph, "convlstm: %s is %s, expected (N, H, W, hidden) = %s",
-                      i ? "c0" : "h0", wf_shape_text(&have, a, sizeof a),
-                      wf_shape_text(&want, b, sizeof b));
-        return false;
-    }
+    make_parameters(k, p, x);
+    wf_conv_cell_leave(p);
+    k->n_states = 2;
+    for (int i = 0; i < 2; i++)
+        k->state_shape[i] = WF_SHAPE(wf_dim(x, 1), wf_dim(x, 2), wf_dim(x, 3), o->hidden);
+    k->state_name[0] = "h";
+    k->state_name[1] = "c";
+    k->step = step;
     return true;
 }
 
-static wf_tensor convlstm(wf_params *p, wf_tensor x, const wf_convlstm_opt *o) {
-    if (!check(x, o)) return wf_poison(x);
-    const int32_t half = o->kernel / 2;
-    cell k = {.o = *o, .conv = {.pad = {half, half}}};
-    if (!k.o.activation) k.o.activation = wf_tanh;
-    if (!k.o.gate) k.o.gate = wf_sigmoid;
-    make_parameters(&k, p, x);
-    const int steps = (int)wf_dim(x, 0);
-    wf_tensor *out = calloc((size_t)steps, sizeof *out);
-    if (!out) return wf_graph_fail(x.graph, "convlstm: out of memory for %d steps", steps);
-    wf_tensor h = o->h0, c = o->c0;
-    for (int t = 0; t < steps; t++) {
-        wf_scope_push(x.graph, "t%d", t);
-        step(&k, wf_index(x, 0, t), &h, &c);
-        wf_scope_pop(x.graph);
-        out[t] = h;
-    }
-    const wf_tensor y = wf_stack(out, steps, 0);
-    free(out);
-    if (o->h) *o->h = h;
-    if (o->c) *o->c = c;
-    return y;
-}
-
 wf_tensor wf_nn_convlstm(wf_params *p, const char *name, wf_tensor x, wf_convlstm_opt o) {
-    if (o.h) *o.h = wf_poison(x);
-    if (o.c) *o.c = wf_poison(x);
-    if (!wf_layer_enter(p, name, x)) return wf_poison(x);
-    return wf_layer_leave(p, x, convlstm(p, x, &o));
+    if (!o.activation) o.activation = wf_tanh;
+    if (!o.gate) o.gate = wf_sigmoid;
+    wf_recurrent_opt s = o.sequence;
+    if (o.h0.graph) s.first[0] = o.h0;
+    if (o.c0.graph) s.first[1] = o.c0;
+    if (o.h) s.last[0] = o.h;
+    if (o.c) s.last[1] = o.c;
+    return wf_nn_recurrent(p, name, x, make, &o, s);
 }

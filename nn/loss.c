@@ -61,18 +61,72 @@ wf_tensor wf_nn_bce_with_logits(wf_tensor logits, wf_tensor target) {
     return mean(wf_sub(wf_softplus(logits), wf_mul(logits, target)));
 }
 
-wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index) {
-    wf_graph *g = logits.graph;
-    if (!wf_ok(logits) || !wf_ok(index)) return wf_take_along(logits, index, -1);
-    const wf_shape have = wf_shape_of_tensor(logits), rows = wf_shape_of_tensor(index);
+wf_tensor wf_nn_smooth_l1(wf_tensor y, wf_tensor target, double beta) {
+    if (!agree("smooth_l1", y, target)) return poison(y);
+    if (!(beta > 0)) return wf_graph_fail(y.graph, "smooth_l1: beta is %g, not positive", beta);
+    return wf_mul_scalar(wf_nn_huber(y, target, beta), 1 / beta);
+}
+
+wf_tensor wf_nn_kl(wf_tensor logp, wf_tensor target) {
+    if (!agree("kl", logp, target)) return poison(logp);
+    if (!wf_ok(logp) || !wf_ok(target)) return wf_sub(logp, target);
+    if (wf_rank(logp) < 1) return wf_graph_fail(logp.graph, "kl: logp is a scalar, not (N.., C)");
+    wf_graph *g = logp.graph;
+    const wf_dtype t = wf_dtype_of(logp);
+    const wf_tensor none = wf_equal(target, wf_scalar(g, t, 0));
+    const wf_tensor safe = wf_select(none, wf_scalar(g, t, 1), target);
+    const wf_tensor each = wf_mul(target, wf_sub(wf_log(safe), logp));
+    const wf_tensor sum = wf_sum(wf_select(none, wf_scalar(g, t, 0), each), (wf_reduce_opt){0});
+    const int64_t c = wf_dim(logp, -1), rows = c > 0 ? wf_count(logp) / c : 0;
+    return wf_mul_scalar(sum, 1 / (double)rows);
+}
+
+/* --- indices ---------------------------------------------------------------------------------- */
+
+/* logp[index] (N.., 1) of logp (N.., C); poison after a message. */
+static wf_tensor pick(const char *loss, const char *what, wf_tensor logp, wf_tensor index) {
+    wf_graph *g = logp.graph;
+    if (!wf_ok(logp) || !wf_ok(index)) return wf_take_along(logp, index, -1);
+    const wf_shape have = wf_shape_of_tensor(logp), rows = wf_shape_of_tensor(index);
     wf_shape want = rows;
-    if (rows.rank < WF_MAX_RANK) want.dim[want.rank++] = wf_dim(logits, -1);
+    if (rows.rank < WF_MAX_RANK) want.dim[want.rank++] = wf_dim(logp, -1);
     char a[128], b[128];
     if (!wf_shape_equal(&have, &want))
-        return wf_graph_fail(g, "cross_entropy: logits %s and index %s are not (N.., C) and (N..)",
+        return wf_graph_fail(g, "%s: %s %s and index %s are not (N.., C) and (N..)", loss, what,
                              wf_shape_text(&have, a, sizeof a), wf_shape_text(&rows, b, sizeof b));
     want.dim[want.rank - 1] = 1;
-    const wf_tensor picked =
-        wf_take_along(wf_log_softmax(logits, -1), wf_reshape(index, want), -1);
-    return wf_neg(mean(picked));
+    return wf_take_along(logp, wf_reshape(index, want), -1);
+}
+
+wf_tensor wf_nn_nll(wf_tensor logp, wf_tensor index) {
+    return wf_neg(mean(pick("nll", "logp", logp, index)));
+}
+
+wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index) {
+    return wf_nn_cross_entropy_with(logits, index, (wf_cross_entropy_opt){0});
+}
+
+wf_tensor wf_nn_cross_entropy_with(wf_tensor logits, wf_tensor index, wf_cross_entropy_opt o) {
+    wf_graph *g = logits.graph;
+    const bool smooth = o.smoothing != 0;
+    if (!(o.smoothing >= 0 && o.smoothing < 1))
+        return wf_graph_fail(g, "cross_entropy: smoothing is %g, it must be in [0, 1)",
+                             o.smoothing);
+    const wf_tensor logp =
+        wf_ok(logits) && wf_rank(logits) > 0 ? wf_log_softmax(logits, -1) : logits;
+    wf_tensor row = pick("cross_entropy", "logits", logp, index); /* (N.., 1) */
+    if (smooth) {
+        const wf_reduce_opt last = {.n_axes = 1, .axes = {-1}, .keepdims = true};
+        row = wf_add(wf_mul_scalar(row, 1 - o.smoothing),
+                     wf_mul_scalar(wf_mean(logp, last), o.smoothing));
+    }
+    if (!o.ignore || !wf_ok(row)) return wf_neg(mean(row));
+    const wf_dtype t = wf_dtype_of(row);
+    const wf_tensor skip = wf_reshape(
+        wf_equal(index, wf_scalar(g, wf_dtype_of(index), (double)o.ignore_index)),
+        wf_shape_of_tensor(row));
+    const wf_tensor zero = wf_scalar(g, t, 0), one = wf_scalar(g, t, 1);
+    const wf_tensor sum = wf_sum(wf_select(skip, zero, row), (wf_reduce_opt){0});
+    const wf_tensor n = wf_sum(wf_sub(one, wf_cast(skip, t)), (wf_reduce_opt){0});
+    return wf_neg(wf_div(sum, wf_maximum(n, one)));
 }

@@ -61,6 +61,12 @@ typedef struct wf_param_opt {
 WF_API wf_tensor wf_param(wf_graph *g, wf_params *p, const char *name, wf_shape shape, wf_init init,
                           wf_param_opt o);
 
+/* From now on the parameter called `name` (in full) is the one called `as`: one buffer, one leaf,
+ * whose gradient is the sum over all uses; tied embeddings share "head.weight" as "embed.weight".
+ * Files hold `as` alone, and may hold `name` too when they are read. Layers of one name share all.
+ * Errors: WF_ARGUMENT if `name` exists already; WF_MEMORY. */
+WF_API wf_status wf_params_share(wf_params *p, const char *name, const char *as);
+
 /* Access to the buffers, in order of creation. */
 typedef struct wf_param_info {
     const char *name;
@@ -77,12 +83,34 @@ WF_API int64_t wf_params_elements(const wf_params *p); /* trainable ones */
  * out may be NULL. */
 WF_API int wf_params_leaves(wf_params *p, wf_graph *g, wf_tensor *out, int max);
 
+/* Sets every element of the buffers whose names fit a pattern (shell wildcards); returns how many
+ * buffers: wf_params_fill(p, "*.carry_*", 0) forgets the states that recurrent layers carry. */
+WF_API int64_t wf_params_fill(wf_params *p, const char *pattern, double value);
+
 /* state_dict files: parameters and state (not optimiser state), names and layouts as PyTorch has
  * them. Loading fills parameters that exist, so the graph is built first. It is strict: names,
  * dtypes and shapes must match exactly, and nothing is overwritten unless everything fits.
  * Errors, with file and tensor: WF_INPUT, WF_FORMAT, WF_OUTPUT, WF_MEMORY. */
 WF_API wf_status wf_params_save(const wf_params *p, const char *path);
 WF_API wf_status wf_params_load(wf_params *p, const char *path);
+/* Loads what fits and leaves the rest: for fine-tuning and for files of another model.
+ *   only      names of the file to look at, shell wildcards; NULL: all
+ *   from, to  a name of the file that starts with `from` is looked for with `to` in its place
+ *   each      told of every tensor (may be NULL): name and, for MISMATCHED, types and shapes
+ * Counts in *r (may be NULL). MISSING counts tensors of p that no tensor looked at fills,
+ * UNEXPECTED those looked at that p has not. Errors: as above, and WF_FORMAT if nothing fits, then
+ * nothing is changed. */
+typedef enum wf_load_kind {
+    WF_LOAD_LOADED, WF_LOAD_MISSING, WF_LOAD_UNEXPECTED, WF_LOAD_MISMATCHED, WF_N_LOAD
+} wf_load_kind;
+typedef struct wf_load_report { int64_t count[WF_N_LOAD]; } wf_load_report;
+typedef struct wf_load_opt {
+    const char *only, *from, *to;
+    void (*each)(void *user, wf_load_kind kind, const char *name, const char *detail);
+    void *user;
+} wf_load_opt;
+WF_API wf_status wf_params_load_some(wf_params *p, const char *path, wf_load_opt o,
+                                     wf_load_report *r);
 /* The same layouts for one set of values that lie like the parameters (for example gradients read
  * from a program): value[i] belongs to the i-th trainable parameter. For tests and tools. */
 WF_API wf_status wf_params_save_values(const wf_params *p, const float *const *value,
@@ -115,37 +143,33 @@ WF_API wf_tensor wf_nn_conv1d(wf_params *p, const char *name, wf_tensor x, wf_co
 WF_API wf_tensor wf_nn_conv2d(wf_params *p, const char *name, wf_tensor x, wf_conv_layer_opt o);
 WF_API wf_tensor wf_nn_conv3d(wf_params *p, const char *name, wf_tensor x, wf_conv_layer_opt o);
 
+/* The adjoint of a convolution, torch.nn.ConvTranspose: x (N, S.., C) -> (N, S'.., out) with
+ * S' = (S - 1) stride - 2 pad + dilation (kernel - 1) + 1 + out_pad; weight (C, K.., out / groups).
+ * Options as above; same is not one of them. */
+typedef struct wf_conv_transpose_opt {
+    int64_t out;
+    int32_t kernel, stride, pad, out_pad, dilation, groups;
+    int32_t kernels[3];
+    bool no_bias;
+    wf_init init;
+} wf_conv_transpose_opt;
+WF_API wf_tensor wf_nn_conv_transpose1d(wf_params *p, const char *name, wf_tensor x,
+                                        wf_conv_transpose_opt o);
+WF_API wf_tensor wf_nn_conv_transpose2d(wf_params *p, const char *name, wf_tensor x,
+                                        wf_conv_transpose_opt o);
+WF_API wf_tensor wf_nn_conv_transpose3d(wf_params *p, const char *name, wf_tensor x,
+                                        wf_conv_transpose_opt o);
+
+/* Square windows over all spatial axes of x (N, S.., C); stride 0 means kernel; the average counts
+ * the zeros of the padding, as PyTorch's. For others see wf_max_pool, wf_avg_pool.
+ * global: the mean over all spatial axes, (N, C). */
+WF_API wf_tensor wf_nn_max_pool(wf_tensor x, int32_t kernel, int32_t stride, int32_t pad);
+WF_API wf_tensor wf_nn_avg_pool(wf_tensor x, int32_t kernel, int32_t stride, int32_t pad);
+WF_API wf_tensor wf_nn_global_avg_pool(wf_tensor x);
+
 typedef wf_tensor wf_activation(wf_tensor x);
 
-/* ConvLSTM over x (T, N, H, W, C) -> hidden sequence (T, N, H, W, hidden).
- *   i = s(Wii*x + bii + Whi*h + bhi), f likewise, g = act(..g), o = s(..o), s = gate activation
- *   c = f c + i g;  h = o act(c);  * is convolution, stride 1, zero padded to keep the size
- * peephole: Hadamard peepholes of Shi et al. 2015 (i, f see c_(t-1), o sees c_t): maps
- *   (H, W, hidden), zero at first, in files PREFIX.Wci, Wcf, Wco as (1, hidden, H, W).
- * Parameters (gates i, f, g, o along axis 0, in files one tensor a gate, names as in the notebook:
- * PREFIX.conv_ii.weight .. PREFIX.conv_ho.bias): both biases kept.
- * h0, c0: initial state, zero handles mean zeros; h, c (may be NULL): the last state. */
-typedef struct wf_convlstm_opt {
-    int64_t hidden;
-    int32_t kernel;
-    wf_activation *activation; /* NULL: tanh */
-    wf_activation *gate;       /* NULL: sigmoid */
-    bool peephole;
-    wf_tensor h0, c0;
-    wf_tensor *h, *c;
-    bool separate; /* write the eight convolutions one by one, as the notebook does: same
-                      parameters, same files, same result */
-} wf_convlstm_opt;
-WF_API wf_tensor wf_nn_convlstm(wf_params *p, const char *name, wf_tensor x, wf_convlstm_opt o);
-
-/* LSTM over x (T, N, C) -> (T, N, hidden); PyTorch's names weight_ih_l0 .. bias_hh_l0, gates i, f,
- * g, o along axis 0. States as for ConvLSTM, (N, hidden). */
-typedef struct wf_lstm_opt {
-    int64_t hidden;
-    wf_tensor h0, c0;
-    wf_tensor *h, *c;
-} wf_lstm_opt;
-WF_API wf_tensor wf_nn_lstm(wf_params *p, const char *name, wf_tensor x, wf_lstm_opt o);
+/* Recurrent layers, in all their variants: nn/recurrent.h. */
 
 /* Batch norm over the last axis. training: statistics of x over all other axes (biased variance to
  * normalise, unbiased into running_var), running statistics and num_batches_tracked assigned;
@@ -165,9 +189,54 @@ typedef struct wf_layer_norm_opt {
     bool no_affine;
 } wf_layer_norm_opt;
 WF_API wf_tensor wf_nn_layer_norm(wf_params *p, const char *name, wf_tensor x, wf_layer_norm_opt o);
+/* y = x / sqrt(mean of x^2 over the last axis + eps) * weight: Zhang and Sennrich,
+ * arXiv:1910.07467, torch.nn.RMSNorm. weight (C), ones. eps 0: the epsilon of x's dtype. */
+typedef struct wf_rms_norm_opt {
+    double eps;
+    bool no_affine;
+} wf_rms_norm_opt;
+WF_API wf_tensor wf_nn_rms_norm(wf_params *p, const char *name, wf_tensor x, wf_rms_norm_opt o);
+/* x (N, S.., C): mean and biased variance of each image over S and C / groups neighbouring channels
+ * (Wu and He, arXiv:1803.08494); weight and bias (C). Errors: C not divisible by groups. eps 0:
+ * 1e-5. */
+typedef struct wf_group_norm_opt {
+    int64_t groups;
+    double eps;
+    bool no_affine;
+} wf_group_norm_opt;
+WF_API wf_tensor wf_nn_group_norm(wf_params *p, const char *name, wf_tensor x, wf_group_norm_opt o);
+/* The same for each channel alone (Ulyanov et al., arXiv:1607.08022); weight and bias (C) only if
+ * affine, as in PyTorch. */
+typedef struct wf_instance_norm_opt {
+    double eps;
+    bool affine;
+} wf_instance_norm_opt;
+WF_API wf_tensor wf_nn_instance_norm(wf_params *p, const char *name, wf_tensor x,
+                                     wf_instance_norm_opt o);
+
+/* Multi-head attention over sequences (T, N, C), torch.nn.MultiheadAttention (Vaswani et al.,
+ * arXiv:1706.03762): for each head, softmax(q k^T / sqrt(C / heads)) v with q = Wq x + bq and k, v
+ * from x, or from memory (S, N, M); heads concatenated, then out_proj.
+ *   causal    step t sees steps s <= t (needs T = S)
+ *   mask      bool (S, N), true where memory (or x) has a step: others get no attention
+ *   dropout   of the attention weights, in training
+ * Parameters: in_proj_weight (3 C, C), in_proj_bias (3 C), out_proj.weight (C, C), out_proj.bias;
+ * q_proj_weight, k_proj_weight, v_proj_weight instead of the first where M is not C. Xavier
+ * uniform, biases 0. -> (T, N, C). A step that may see nothing sees all steps alike. */
+typedef struct wf_attention_opt {
+    int64_t heads; /* 0: 1 */
+    wf_tensor memory;
+    wf_tensor mask;
+    bool causal, no_bias, training;
+    double dropout;
+} wf_attention_opt;
+WF_API wf_tensor wf_nn_attention(wf_params *p, const char *name, wf_tensor x, wf_attention_opt o);
 /* weight[index[..], :]: index i32 or i64, weight f32 (rows, cols) from N(0, 1). */
 WF_API wf_tensor wf_nn_embedding(wf_params *p, const char *name, wf_tensor index, int64_t rows,
                                  int64_t cols);
+/* The same with a dtype: index has none that the weight could take. */
+WF_API wf_tensor wf_nn_embedding_of(wf_params *p, const char *name, wf_tensor index, int64_t rows,
+                                    int64_t cols, wf_dtype dtype);
 /* Inverted dropout: 0 with probability p, else x / (1 - p). Draws new numbers every run: the step
  * counter NAME.step is a buffer of p, of the role of optimiser state, so not in files. */
 typedef struct wf_dropout_opt {
@@ -184,43 +253,92 @@ WF_API wf_tensor wf_nn_bce(wf_tensor y, wf_tensor target); /* y in [0, 1]; logar
 WF_API wf_tensor wf_nn_bce_with_logits(wf_tensor logits, wf_tensor target);
 /* logits (N.., C), index i32 or i64 (N..): mean over rows of -log softmax(logits)[index]. */
 WF_API wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index);
+/* The same with PyTorch's options. smoothing e in [0, 1): the target is 1 - e at index plus e / C
+ * everywhere (Szegedy et al., arXiv:1512.00567). ignore: rows whose index is ignore_index count
+ * neither in the sum nor among the rows; the loss is 0 if there are no others. */
+typedef struct wf_cross_entropy_opt {
+    double smoothing;
+    bool ignore;
+    int64_t ignore_index;
+} wf_cross_entropy_opt;
+WF_API wf_tensor wf_nn_cross_entropy_with(wf_tensor logits, wf_tensor index,
+                                          wf_cross_entropy_opt o);
+/* Mean over rows of -logp[index]: logp (N.., C) are logarithms of probabilities. */
+WF_API wf_tensor wf_nn_nll(wf_tensor logp, wf_tensor index);
+/* Kullback-Leibler divergence of y from target, logp (N.., C) logarithms of probabilities, target
+ * probabilities: sum of t (log t - logp), 0 where t = 0, divided by the number of rows (PyTorch's
+ * reduction="batchmean", for any number of leading axes). */
+WF_API wf_tensor wf_nn_kl(wf_tensor logp, wf_tensor target);
+/* d^2 / (2 beta) where |d| < beta, |d| - beta / 2 beyond: huber / beta. beta > 0. */
+WF_API wf_tensor wf_nn_smooth_l1(wf_tensor y, wf_tensor target, double beta);
+/* Structural similarity of images (N, H, W, C) with values in [0, 1], H, W >= 11: mean over wholly
+ * inside 11x11 Gaussian windows (sigma 1.5), as the metric below. The loss is 1 - ssim. Wang et al.
+ * 2004. */
+WF_API wf_tensor wf_nn_ssim(wf_tensor y, wf_tensor target);
 
 /* --- optimisers: the update is part of the graph -------------------------------------------------
  * Each differentiates loss with respect to the trainable parameters of p that the graph uses (by
  * the time of the call), clips, and assigns the updates. lr comes from an input named "lr" (f32
  * scalar, written before each run) if o.lr is 0, else it is the constant o.lr. Returns the total
  * gradient norm before clipping, in loss's dtype. State is kept in p as optimizer.KIND.NAME. */
+/* Parameters whose full name fits a pattern (shell wildcards: "encoder.*", "*.bias"); the first
+ * group that fits counts. A pattern that fits no trainable parameter is an error. */
+typedef struct wf_param_group {
+    const char *pattern;
+    double lr;     /* times the learning rate; 0: 1 */
+    double decay;  /* weight decay in place of the optimiser's; 0: the optimiser's */
+    bool no_decay; /* none, as is usual for biases and norms */
+    bool frozen;   /* no gradient, no update, no part in the norm */
+} wf_param_group;
 typedef struct wf_optimizer_opt {
     double lr;
     double clip_norm;     /* > 0: g *= min(1, clip_norm / (norm + 1e-6)), over all parameters */
     double clip_value;    /* > 0: elementwise to [-v, v], before clip_norm */
     double momentum;      /* SGD, RMSProp */
     bool nesterov;        /* SGD */
-    double beta1, beta2;  /* Adam: 0 means 0.9, 0.999 */
-    double eps;           /* 0 means 1e-8 */
-    double weight_decay;  /* SGD, Adam, RMSProp: added to the gradient; AdamW: decoupled */
+    double beta1, beta2;  /* Adam: 0 means 0.9, 0.999; Lion: 0.9, 0.99 */
+    double eps;           /* 0 means 1e-8; Adagrad: 1e-10 */
+    double weight_decay;  /* SGD, Adam, RMSProp, Adagrad: added to the gradient; AdamW, Lion:
+                             decoupled */
     double alpha;         /* RMSProp: 0 means 0.99 */
     bool centered;        /* RMSProp */
+    const wf_param_group *group; /* (n_groups) */
+    int n_groups;
+    double average;       /* > 0: keeps exponential averages of the weights, with this weight on the
+                             old value; wf_params_swap_average evaluates and saves with them */
+    int accumulate;       /* > 1: updates every accumulate-th run, by the mean of the gradients of
+                             these runs: micro batches of a larger batch */
 } wf_optimizer_opt;
 WF_API wf_tensor wf_nn_sgd(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
 WF_API wf_tensor wf_nn_adam(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
 WF_API wf_tensor wf_nn_adamw(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
 WF_API wf_tensor wf_nn_rmsprop(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
+WF_API wf_tensor wf_nn_adagrad(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
+WF_API wf_tensor wf_nn_lion(wf_params *p, wf_tensor loss, wf_optimizer_opt o);
+
+/* Exchanges the weights with their averages, so that programs compute with these and files hold
+ * them; once more to train on. WF_ARGUMENT if there are none, or no step has been made. */
+WF_API wf_status wf_params_swap_average(wf_params *p);
 
 /* --- schedules (plain numbers; nn/schedule.c) ------------------------------------------------- */
 typedef enum wf_schedule_kind {
-    WF_SCHEDULE_CONSTANT, WF_SCHEDULE_STEP, WF_SCHEDULE_COSINE, WF_SCHEDULE_PLATEAU
+    WF_SCHEDULE_CONSTANT, WF_SCHEDULE_STEP, WF_SCHEDULE_COSINE, WF_SCHEDULE_PLATEAU,
+    WF_SCHEDULE_LINEAR,    /* from lr to min_lr in `total` steps */
+    WF_SCHEDULE_ONE_CYCLE  /* Smith and Topin, arXiv:1708.07120, torch's OneCycleLR: by cosines from
+                              lr / start to lr, then to lr / (start end), in `total` steps */
 } wf_schedule_kind;
 typedef struct wf_schedule {
     wf_schedule_kind kind;
     double lr;             /* base */
-    int64_t warmup;        /* steps of linear rise, all kinds but PLATEAU */
-    int64_t total;         /* COSINE: steps until min_lr */
+    int64_t warmup;        /* steps of linear rise, all kinds but PLATEAU and ONE_CYCLE */
+    int64_t total;         /* COSINE, LINEAR: steps until min_lr, warm-up included; ONE_CYCLE */
     double min_lr;
     int64_t step_size;     /* STEP */
     double factor;         /* STEP, PLATEAU: 0 means 0.1 */
     int64_t patience;      /* PLATEAU */
     double threshold;      /* PLATEAU, relative: 0 means 1e-4 */
+    double start, end;     /* ONE_CYCLE: 0 means 25, 1e4 */
+    double rise;           /* ONE_CYCLE, part of the steps: 0 means 0.3 */
     /* state of PLATEAU; zero at the start */
     double current, best;
     int64_t bad;
@@ -249,4 +367,7 @@ WF_API wf_image_scores wf_image_metrics_scores(const wf_image_metrics *m);
 #ifdef __cplusplus
 }
 #endif
+
+#include "nn/check.h"
+#include "nn/recurrent.h"
 #endif

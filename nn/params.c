@@ -23,6 +23,8 @@ static void free_entry(wf_param_entry *e) {
 void wf_params_free(wf_params *p) {
     if (!p) return;
     for (uint32_t i = 0; i < p->n; i++) free_entry(&p->entry[i]);
+    for (uint32_t i = 0; i < 2 * p->n_shared; i++) free(p->shared[i]);
+    free(p->shared);
     free(p->entry);
     free(p->key);
     free(p);
@@ -69,9 +71,16 @@ static uint32_t find_slot(const wf_params *p, const char *name) {
     return i;
 }
 
+/* The parameter that `name` stands for: mostly itself. Shares make no circles (wf_params_share). */
+static const char *resolve(const wf_params *p, const char *name) {
+    for (uint32_t i = 0; i < p->n_shared; i++)
+        if (strcmp(p->shared[2 * i], name) == 0) return resolve(p, p->shared[2 * i + 1]);
+    return name;
+}
+
 const wf_param_key *wf_params_key(const wf_params *p, const char *name) {
     if (p->key_cap == 0) return NULL;
-    const wf_param_key *k = &p->key[find_slot(p, name)];
+    const wf_param_key *k = &p->key[find_slot(p, resolve(p, name))];
     return k->name ? k : NULL;
 }
 
@@ -204,6 +213,7 @@ static wf_status create(wf_params *p, const char *name, const wf_shape *shape, w
 
 wf_tensor wf_param_absolute(wf_graph *g, wf_params *p, const char *name, wf_shape shape,
                             wf_init init, const wf_param_opt *o) {
+    name = resolve(p, name);
     const wf_param_key *k = wf_params_key(p, name);
     if (!k) {
         if (create(p, name, &shape, init, o)) return wf_graph_fail(g, "%s", wf_error());
@@ -237,6 +247,29 @@ wf_tensor wf_param(wf_graph *g, wf_params *p, const char *name, wf_shape shape, 
     return wf_param_absolute(g, p, full, shape, init, &o);
 }
 
+wf_status wf_params_share(wf_params *p, const char *name, const char *as) {
+    if (!p || !name || !as || strcmp(name, as) == 0)
+        return wf_fail(WF_ARGUMENT, "wf_params_share: two different names must be given");
+    if (wf_params_key(p, name))
+        return wf_fail(WF_ARGUMENT, "wf_params_share: \"%s\" exists already; share it before a "
+                                    "layer makes it", name);
+    as = resolve(p, as);
+    if (strcmp(name, as) == 0)
+        return wf_fail(WF_ARGUMENT, "wf_params_share: \"%s\" would stand for itself", name);
+    char **more = realloc(p->shared, 2 * ((size_t)p->n_shared + 1) * sizeof *more);
+    if (!more) return no_memory(name);
+    p->shared = more;
+    char *a = text_copy("", name), *b = text_copy("", as);
+    if (!a || !b) {
+        free(a);
+        free(b);
+        return no_memory(name);
+    }
+    more[2 * p->n_shared] = a;
+    more[2 * p->n_shared++ + 1] = b;
+    return WF_OK;
+}
+
 /* --- access ----------------------------------------------------------------------------------- */
 
 size_t wf_params_count(const wf_params *p) { return p ? p->n : 0; }
@@ -247,7 +280,7 @@ wf_param_info wf_params_at(const wf_params *p, size_t i) {
 
 bool wf_params_find(const wf_params *p, const char *name, wf_param_info *out) {
     const wf_param_key *k = p && name ? wf_params_key(p, name) : NULL;
-    if (!k || strcmp(p->entry[k->entry].info.name, name) != 0) return false;
+    if (!k || strcmp(p->entry[k->entry].info.name, resolve(p, name)) != 0) return false;
     *out = p->entry[k->entry].info;
     return true;
 }

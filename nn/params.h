@@ -37,9 +37,11 @@ struct wf_params {
     size_t mark[WF_PREFIX_DEPTH];
     int depth, too_deep; /* pushes that did not fit, which make every name an error */
     bool unbalanced;
+    char **shared; /* (n_shared) pairs: a name, and the name of the parameter it stands for */
+    uint32_t n_shared;
 };
 
-/* The key of `name`, or NULL. */
+/* The key of `name`, or of what it stands for; NULL if there is none. */
 const wf_param_key *wf_params_key(const wf_params *p, const char *name);
 
 /* wf_param, but `name` is the full name and no prefix is put before it. */
@@ -74,5 +76,17 @@ static inline wf_tensor wf_poison(wf_tensor x) { return (wf_tensor){x.graph, 0};
 
 /* A layer's complaint about the dtype or shape of x: "x f32[2,3] is not (N, H, W, C)". */
 wf_tensor wf_layer_refuse(wf_tensor x, const char *expected);
+
+/* x (T, N, C) times w (G, C), plus bias (G) unless it is a zero handle: (T, N, G) as one matmul. */
+wf_tensor wf_sequence_product(wf_tensor x, wf_tensor w, wf_tensor bias);
+
+/* Cells over images (nn/conv_cell.c): checks x and sizes and pushes the cell's prefix, which is
+ * none for a single cell; false, and nothing pushed, after a message. */
+bool wf_conv_cell_enter(wf_params *p, wf_tensor x, const char *kind, int64_t hidden, int32_t kernel,
+                        const wf_recurrent_opt *o, const char *suffix);
+void wf_conv_cell_leave(wf_params *p);
+/* A parameter of n gates along axis 0; files hold part[0 .. n). */
+wf_tensor wf_gates_param(wf_params *p, wf_tensor x, const char *name, wf_shape shape, int n,
+                         const char *const *part, int64_t fan_in);
 
 #endif

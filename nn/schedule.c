@@ -1,13 +1,29 @@
 /* Learning-rate schedules: plain numbers, outside the graph.
  *
  * Sources: PyTorch's StepLR, CosineAnnealingLR (Loshchilov and Hutter, arXiv:1608.03983, without
- * restarts) and ReduceLROnPlateau; linear warm-up as in Goyal et al., arXiv:1706.02677. */
+ * restarts), ReduceLROnPlateau, LinearLR and OneCycleLR; linear warm-up as in Goyal et al.,
+ * arXiv:1706.02677. */
 #include <math.h>
 
 #include "nn/nn.h"
 
+static double cosine(double from, double to, double part) {
+    return to + (from - to) / 2 * (1 + cos(3.141592653589793 * part));
+}
+
+/* PyTorch's OneCycleLR: the top is reached at step rise * total - 1, the end at total - 1. */
+static double one_cycle(const wf_schedule *s, int64_t step) {
+    const double start = s->start == 0 ? 25 : s->start, end = s->end == 0 ? 1e4 : s->end;
+    const double top = (s->rise == 0 ? 0.3 : s->rise) * (double)s->total - 1;
+    const double low = s->lr / start, last = (double)s->total - 1;
+    if ((double)step >= last) return low / end;
+    if ((double)step <= top) return cosine(low, s->lr, (double)step / top);
+    return cosine(s->lr, low / end, ((double)step - top) / (last - top));
+}
+
 double wf_schedule_lr(const wf_schedule *s, int64_t step) {
     if (s->kind == WF_SCHEDULE_PLATEAU) return s->started ? s->current : s->lr;
+    if (s->kind == WF_SCHEDULE_ONE_CYCLE) return one_cycle(s, step);
     if (step < s->warmup) return s->lr * (double)(step + 1) / (double)s->warmup;
     const int64_t since = step - s->warmup, span = s->total - s->warmup;
     switch (s->kind) {
@@ -16,8 +32,10 @@ double wf_schedule_lr(const wf_schedule *s, int64_t step) {
         return s->lr * pow(s->factor == 0 ? 0.1 : s->factor, (double)(since / s->step_size));
     case WF_SCHEDULE_COSINE:
         if (since >= span) return s->min_lr;
-        return s->min_lr + (s->lr - s->min_lr) / 2 *
-                               (1 + cos(3.141592653589793 * (double)since / (double)span));
+        return cosine(s->lr, s->min_lr, (double)since / (double)span);
+    case WF_SCHEDULE_LINEAR:
+        if (since >= span) return s->min_lr;
+        return s->lr + (s->min_lr - s->lr) * (double)since / (double)span;
     default: return s->lr;
     }
 }

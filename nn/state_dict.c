@@ -7,6 +7,8 @@
  * The order in a file is the order of creation, where packed parameters of one layer take turns:
  * conv_ii.weight, conv_ii.bias, conv_hi.weight, .., conv_if.weight, .. - the order of the modules
  * that PyTorch's state_dict goes through. */
+#include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +153,12 @@ static wf_status check_theirs(const wf_params *p, const wf_safetensors *file, co
     return WF_OK;
 }
 
+/* The values of tensor t of a file for tensor f of entry e. */
+static void take(const wf_param_entry *e, const wf_entry_file *f, const wf_named *t) {
+    const size_t bytes = wf_dtype_bytes(e->info.dtype);
+    copy_layout(e, f, bytes, t->data, (char *)e->info.data + (size_t)f->first * bytes, false);
+}
+
 wf_status wf_params_load(wf_params *p, const char *path) {
     if (!p || !path) return wf_fail(WF_ARGUMENT, "wf_params_load: p and path must be given");
     wf_safetensors *file;
@@ -160,14 +168,101 @@ wf_status wf_params_load(wf_params *p, const char *path) {
     if (!s) s = check_theirs(p, file, path);
     for (uint32_t i = 0; i < p->n && !s; i++) {
         const wf_param_entry *e = &p->entry[i];
-        const size_t bytes = wf_dtype_bytes(e->info.dtype);
         for (int k = 0; k < wf_entry_files(e); k++) {
             const wf_entry_file f = wf_entry_file_at(e, k);
-            const wf_named *t = wf_safetensors_find(file, f.name);
-            char *own = (char *)e->info.data + (size_t)f.first * bytes;
-            copy_layout(e, &f, bytes, t->data, own, false);
+            take(e, &f, wf_safetensors_find(file, f.name));
         }
     }
+    wf_safetensors_free(file);
+    return s;
+}
+
+/* --- reading what fits ------------------------------------------------------------------------ */
+
+typedef struct selection {
+    wf_params *p;
+    const wf_load_opt *o;
+    wf_load_report report;
+    bool *filled; /* by key slot of p */
+    bool copy;    /* the second time: the first one only counts */
+} selection;
+
+static void tell(selection *s, wf_load_kind kind, const char *name, const char *detail) {
+    s->report.count[kind]++;
+    if (s->copy && s->o->each) s->o->each(s->o->user, kind, name, detail);
+}
+
+/* The name that tensor `name` of the file has in the model; NULL if it is too long. */
+static const char *model_name(const wf_load_opt *o, const char *name, char *buf) {
+    const size_t n = o->from ? strlen(o->from) : 0;
+    if (!o->from || strncmp(name, o->from, n) != 0) return name;
+    const char *to = o->to ? o->to : "";
+    const size_t a = strlen(to), b = strlen(name + n);
+    if (a + b >= WF_NAME_BYTES) return NULL;
+    memcpy(buf, to, a);
+    memcpy(buf + a, name + n, b + 1);
+    return buf;
+}
+
+static void look_at(selection *s, const wf_named *t) {
+    char buf[WF_NAME_BYTES], have[128], want[128], detail[320];
+    const char *name = model_name(s->o, t->name, buf);
+    const wf_param_key *k = name ? wf_params_key(s->p, name) : NULL;
+    if (!k || k->part < 0) {
+        tell(s, WF_LOAD_UNEXPECTED, t->name, "");
+        return;
+    }
+    const wf_param_entry *e = &s->p->entry[k->entry];
+    const wf_entry_file f = wf_entry_file_at(e, k->part);
+    s->filled[k - s->p->key] = true;
+    if (t->dtype == e->info.dtype && wf_shape_equal(&t->shape, &f.shape)) {
+        tell(s, WF_LOAD_LOADED, f.name, "");
+        if (s->copy) take(e, &f, t);
+        return;
+    }
+    snprintf(detail, sizeof detail, "%s%s in the file, %s%s in the model",
+             wf_dtype_name(t->dtype), wf_shape_text(&t->shape, have, sizeof have),
+             wf_dtype_name(e->info.dtype), wf_shape_text(&f.shape, want, sizeof want));
+    tell(s, WF_LOAD_MISMATCHED, f.name, detail);
+}
+
+static void look_at_all(selection *s, const wf_safetensors *file) {
+    s->report = (wf_load_report){0};
+    memset(s->filled, 0, s->p->key_cap + 1);
+    for (size_t i = 0; i < wf_safetensors_count(file); i++) {
+        const wf_named *t = wf_safetensors_at(file, i);
+        if (!s->o->only || fnmatch(s->o->only, t->name, 0) == 0) look_at(s, t);
+    }
+    for (uint32_t i = 0; i < s->p->n; i++)
+        for (int k = 0; k < wf_entry_files(&s->p->entry[i]); k++) {
+            const char *name = wf_entry_file_at(&s->p->entry[i], k).name;
+            if (!s->filled[wf_params_key(s->p, name) - s->p->key])
+                tell(s, WF_LOAD_MISSING, name, "");
+        }
+}
+
+wf_status wf_params_load_some(wf_params *p, const char *path, wf_load_opt o, wf_load_report *r) {
+    if (r) *r = (wf_load_report){0};
+    if (!p || !path) return wf_fail(WF_ARGUMENT, "wf_params_load_some: p and path must be given");
+    wf_safetensors *file;
+    wf_status s = wf_safetensors_open(&file, path);
+    if (s) return s;
+    selection sel = {.p = p, .o = &o, .filled = calloc(p->key_cap + 1, sizeof(bool))};
+    if (!sel.filled) {
+        s = wf_fail(WF_MEMORY, "%s: out of memory", path);
+    } else {
+        look_at_all(&sel, file);
+        const int64_t *n = sel.report.count;
+        if (n[WF_LOAD_LOADED] == 0)
+            s = wf_fail(WF_FORMAT, "%s: no tensor fits the model: %lld unexpected, %lld of another "
+                                   "shape or dtype, %lld of the model missing; see only, from, to",
+                        path, (long long)n[WF_LOAD_UNEXPECTED], (long long)n[WF_LOAD_MISMATCHED],
+                        (long long)n[WF_LOAD_MISSING]);
+        sel.copy = !s;
+        if (!s) look_at_all(&sel, file);
+    }
+    if (r) *r = sel.report;
+    free(sel.filled);
     wf_safetensors_free(file);
     return s;
 }

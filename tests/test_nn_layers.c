@@ -1,8 +1,6 @@
 /* Layers against PyTorch's numbers, in f64 and f32: values, gradients with respect to the input and
  * every parameter; and each layer's gradient against differences. */
-#include "tests/parity/parity.h"
-
-typedef wf_tensor build_fn(wf_params *p, const char *name, wf_tensor x);
+#include "tests/parity/layer.h"
 
 static wf_tensor linear(wf_params *p, const char *name, wf_tensor x) {
     return wf_nn_linear(p, name, x, (wf_linear_opt){.out = 4});
@@ -53,12 +51,6 @@ static wf_tensor batch_norm_eval(wf_params *p, const char *name, wf_tensor x) {
     return wf_nn_batch_norm(p, name, x, (wf_batch_norm_opt){0});
 }
 
-typedef struct layer_case {
-    const char *name; /* of the recording and of the layer */
-    build_fn *build;
-    wf_shape x;
-} layer_case;
-
 #define CASES(X)                                                                                   \
     X(linear, linear, 2, 5, 3)                                                                     \
     X(linear_plain, linear_plain, 3)                                                               \
@@ -75,98 +67,9 @@ typedef struct layer_case {
     X(batch_norm_cumulative, batch_norm_cumulative, 3, 2, 5, 4)                                    \
     X(batch_norm_eval, batch_norm_eval, 3, 2, 5, 4)
 
-/* A layer under test: leaf x, value y, loss = sum(y * cotangent). */
-typedef struct layer_graph {
-    wf_graph *g;
-    wf_params *p;
-    wf_dtype dtype;
-    void *x_data;
-    wf_tensor x, y, loss;
-} layer_graph;
-
-static layer_graph make(const layer_case *k, wf_dtype dtype) {
-    char name[128];
-    layer_graph l = {.g = wf_graph_new(), .p = wf_params_new(1), .dtype = dtype};
-    l.x_data = calloc((size_t)wf_shape_count(&k->x), wf_dtype_bytes(dtype));
-    snprintf(name, sizeof name, "%s.x", k->name);
-    fill_closed(name, dtype, wf_shape_count(&k->x), l.x_data);
-    l.x = wf_leaf(l.g, "x", dtype, k->x, l.x_data);
-    l.y = k->build(l.p, k->name, l.x);
-    cr_assert(wf_ok(l.y), "%s", wf_graph_message(l.g));
-    fill_params(l.p, 2);
-    const int64_t n = wf_count(l.y);
-    void *cotangent = calloc((size_t)n, wf_dtype_bytes(dtype));
-    snprintf(name, sizeof name, "%s.cotangent", k->name);
-    fill_closed(name, dtype, n, cotangent);
-    const wf_tensor c = wf_const(l.g, dtype, wf_shape_of_tensor(l.y), cotangent);
-    l.loss = wf_sum(wf_mul(l.y, c), (wf_reduce_opt){0});
-    free(cotangent);
-    return l;
-}
-
-static void release(layer_graph *l) {
-    wf_graph_free(l->g);
-    wf_params_free(l->p);
-    free(l->x_data);
-}
-
-static void check_statistics(const layer_case *k, const layer_graph *l) {
-    static const char *const tail[] = {"running_mean", "running_var"};
-    char name[128], after[160];
-    for (int i = 0; i < 2; i++) {
-        snprintf(name, sizeof name, "%s.%s", k->name, tail[i]);
-        snprintf(after, sizeof after, "%s.after.%s", k->name, tail[i]);
-        wf_param_info w;
-        if (!wf_safetensors_find(recorded_file(), after)) continue;
-        cr_assert(wf_params_find(l->p, name, &w), "%s", name);
-        expect_recorded(after, w.dtype, wf_shape_count(&w.shape), w.data);
-    }
-}
-
-static void check_values(const layer_case *k, wf_dtype dtype) {
-    enum { most = 10 };
-    char name[160];
-    layer_graph l = make(k, dtype);
-    wf_tensor leaf[most] = {l.x}, out[most + 1] = {l.y};
-    const int n = 1 + wf_params_leaves(l.p, l.g, leaf + 1, most - 1);
-    cr_assert(n > 1 && n <= most, "%s: %d leaves", k->name, n);
-    cr_assert(!wf_grad(l.loss, leaf, n, out + 1), "%s: %s", k->name, wf_error());
-    wf_program *program;
-    cr_assert(!wf_compile(&program, l.g, out, n + 1, (wf_compile_opt){0}), "%s", wf_error());
-    cr_assert(!wf_run(program), "%s", wf_error());
-    snprintf(name, sizeof name, "%s.y", k->name);
-    expect_recorded(name, dtype, wf_count(l.y), wf_data(program, l.y));
-    snprintf(name, sizeof name, "%s.dx", k->name);
-    expect_recorded(name, dtype, wf_count(l.x), wf_data(program, out[1]));
-    for (int i = 1, j = 0; i < n; i++, j++) {
-        while (wf_params_at(l.p, (size_t)j).role != WF_ROLE_PARAM) j++;
-        const char *full = wf_params_at(l.p, (size_t)j).name;
-        snprintf(name, sizeof name, "%s.d.%s", k->name, full + strlen(k->name) + 1);
-        expect_recorded(name, dtype, wf_count(leaf[i]), wf_data(program, out[i + 1]));
-    }
-    check_statistics(k, &l);
-    wf_program_free(program);
-    release(&l);
-}
-
-static void check_gradient(const layer_case *k) {
-    enum { most = 10 };
-    layer_graph l = make(k, WF_F64);
-    wf_tensor leaf[most] = {l.x};
-    const int n = 1 + wf_params_leaves(l.p, l.g, leaf + 1, most - 1);
-    for (uint64_t seed = 1; seed <= 3; seed++) {
-        const wf_gradcheck_opt o = {.direction = true, .seed = seed};
-        cr_assert(!wf_gradcheck(l.loss, leaf, n, o, NULL), "%s: %s", k->name, wf_error());
-    }
-    release(&l);
-}
-
 #define X(record, function, ...)                                                                   \
     Test(nn_layers, function) {                                                                    \
-        const layer_case k = {#record, function, WF_SHAPE(__VA_ARGS__)};                           \
-        check_values(&k, WF_F64);                                                                  \
-        check_values(&k, WF_F32);                                                                  \
-        check_gradient(&k);                                                                        \
+        check_layer(&(layer_case){#record, function, WF_SHAPE(__VA_ARGS__)});                      \
     }
 CASES(X)
 #undef X
@@ -241,6 +144,21 @@ Test(nn_layers, embedding_picks_rows) {
     wf_params_free(p);
 }
 
+/* In f64, so that a whole model can be checked in it. */
+Test(nn_layers, embedding_of_a_dtype) {
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    const int64_t index[2] = {3, 1};
+    const wf_tensor i = wf_const(g, WF_I64, WF_SHAPE(2), index);
+    const wf_tensor y = wf_nn_embedding_of(p, "embed", i, 4, 2, WF_F64);
+    double out[4];
+    wf_param_info w;
+    cr_assert(!wf_eval(y, out, sizeof out) && wf_params_find(p, "embed.weight", &w));
+    cr_assert(w.dtype == WF_F64 && !memcmp(out, (double *)w.data + 6, 2 * sizeof(double)));
+    wf_graph_free(g);
+    wf_params_free(p);
+}
+
 Test(nn_layers, dropout_draws_anew_and_keeps_the_mean) {
     enum { n = 20000 };
     wf_graph *g = wf_graph_new();
@@ -274,12 +192,6 @@ Test(nn_layers, dropout_draws_anew_and_keeps_the_mean) {
 }
 
 /* --- mistakes --------------------------------------------------------------------------------- */
-
-static void expect_message(wf_graph *g, wf_tensor y, const char *text) {
-    cr_assert(!wf_ok(y) && wf_graph_status(g) == WF_MODEL);
-    cr_assert(strstr(wf_graph_message(g), text), "\"%s\" lacks \"%s\"", wf_graph_message(g), text);
-    wf_graph_free(g);
-}
 
 Test(nn_layers, mistakes_name_the_layer) {
     wf_params *p = wf_params_new(1);

@@ -9,6 +9,8 @@ typedef struct optimizer_case {
     wf_optimizer_opt o;
 } optimizer_case;
 
+static const wf_param_group groups[] = {{.pattern = "groups.a", .lr = 0.5, .decay = 0.3},
+                                        {.pattern = "*.b", .no_decay = true}};
 static const optimizer_case cases[] = {
     {"sgd", wf_nn_sgd, {.lr = 0.1}},
     {"sgd_momentum", wf_nn_sgd, {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01}},
@@ -19,6 +21,10 @@ static const optimizer_case cases[] = {
      {.lr = 0.01, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-3, .weight_decay = 0.02, .clip_norm = 0.2,
       .clip_value = 0.1}},
     {"adamw", wf_nn_adamw, {.lr = 0.01, .weight_decay = 0.1}},
+    {"adagrad", wf_nn_adagrad, {.lr = 0.1}},
+    {"adagrad_decay", wf_nn_adagrad, {.lr = 0.1, .weight_decay = 0.02, .eps = 1e-3}},
+    {"lion", wf_nn_lion, {.lr = 0.01, .weight_decay = 0.1}},
+    {"groups", wf_nn_adamw, {.lr = 0.01, .weight_decay = 0.1, .group = groups, .n_groups = 2}},
     {"rmsprop", wf_nn_rmsprop, {.lr = 0.01}},
     {"rmsprop_centered",
      wf_nn_rmsprop,
@@ -124,6 +130,132 @@ Test(nn_optimizer, first_adam_step_is_exact) {
         cr_assert(fabsf(got / want - 1) < 4e-7f, "w[%d] %.9g, not %.9g", i, got, want);
     }
     wf_program_free(program);
+    wf_graph_free(g);
+    wf_params_free(p);
+}
+
+/* --- groups, averages, micro batches ---------------------------------------------------------- */
+
+/* A step of p on `loss` in a program of its own, n times. */
+static void steps(wf_params *p, wf_tensor loss, optimizer *make, wf_optimizer_opt o, int n) {
+    const wf_tensor norm = make(p, loss, o);
+    wf_program *program;
+    cr_assert(!wf_compile(&program, loss.graph, &norm, 1, (wf_compile_opt){0}), "%s", wf_error());
+    for (int i = 0; i < n; i++) cr_assert(!wf_run(program), "%s", wf_error());
+    wf_program_free(program);
+}
+
+static double *values(wf_params *p, const char *name) {
+    wf_param_info w;
+    cr_assert(wf_params_find(p, name, &w) && w.dtype == WF_F64, "%s", name);
+    return w.data;
+}
+
+Test(nn_optimizer, frozen_parameters_stay) {
+    static const wf_param_group frozen[] = {{.pattern = "frozen.a", .frozen = true}};
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    const wf_tensor loss = build_loss(g, p, "frozen", WF_F64);
+    fill_params(p, 0);
+    steps(p, loss, wf_nn_sgd, (wf_optimizer_opt){.lr = 0.1, .group = frozen, .n_groups = 1}, 3);
+    cr_assert(distance("frozen.after.a", WF_F64, 12, values(p, "frozen.a")) == 0);
+    cr_assert(distance("frozen.after.b", WF_F64, 5, values(p, "frozen.b")) < 1e-15);
+    wf_graph_free(g);
+    wf_params_free(p);
+}
+
+Test(nn_optimizer, averages_of_the_weights) {
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    const wf_tensor loss = build_loss(g, p, "x", WF_F64);
+    cr_assert(wf_params_swap_average(p) == WF_ARGUMENT, "no step yet");
+    fill_params(p, 0);
+    wf_program *program;
+    const wf_tensor norm = wf_nn_sgd(p, loss, (wf_optimizer_opt){.lr = 0.5, .average = 0.75});
+    cr_assert(!wf_compile(&program, g, &norm, 1, (wf_compile_opt){0}), "%s", wf_error());
+    double want[5], now[5];
+    const double *b = values(p, "x.b");
+    for (int i = 0; i < 4; i++) {
+        cr_assert(!wf_run(program), "%s", wf_error());
+        for (int k = 0; k < 5; k++) want[k] = i ? 0.75 * want[k] + 0.25 * b[k] : b[k];
+    }
+    memcpy(now, b, sizeof now);
+    cr_assert(!wf_params_swap_average(p), "%s", wf_error());
+    for (int k = 0; k < 5; k++) cr_assert(fabs(b[k] - want[k]) < 1e-15, "%g %g", b[k], want[k]);
+    cr_assert(!wf_params_swap_average(p) && !memcmp(b, now, sizeof now), "and back");
+    wf_program_free(program);
+    wf_graph_free(g);
+    wf_params_free(p);
+}
+
+/* The mean of (a - x)^2 over the batch that input x holds. */
+static wf_tensor batch_loss(wf_graph *g, wf_params *p, int64_t batch) {
+    const wf_tensor x = wf_input(g, "x", WF_F64, WF_SHAPE(batch, 3));
+    const wf_tensor a = wf_param(g, p, "a", WF_SHAPE(3), (wf_init){0},
+                                 (wf_param_opt){.dtype = WF_F64});
+    return wf_mean(wf_square(wf_sub(a, x)), (wf_reduce_opt){0});
+}
+
+/* Runs `runs` batches of rows of data; afterwards a is in p. */
+static void train_batches(wf_params *p, int64_t batch, int runs, wf_optimizer_opt o) {
+    double data[12 * 3];
+    fill_closed("batches", WF_F64, WF_COUNT(data), data);
+    wf_graph *g = wf_graph_new();
+    const wf_tensor loss = batch_loss(g, p, batch), norm = wf_nn_adam(p, loss, o);
+    wf_program *program;
+    cr_assert(!wf_compile(&program, g, &norm, 1, (wf_compile_opt){0}), "%s", wf_error());
+    for (int i = 0; i < runs; i++) {
+        size_t bytes;
+        void *x = wf_data_named(program, "x", &bytes);
+        memcpy(x, data + i * batch * 3, bytes);
+        cr_assert(!wf_run(program), "%s", wf_error());
+    }
+    wf_program_free(program);
+    wf_graph_free(g);
+}
+
+/* Three micro batches of two and one batch of six are one step; nothing moves in between. */
+Test(nn_optimizer, micro_batches_are_a_batch) {
+    wf_params *p = wf_params_new(1), *q = wf_params_new(1);
+    const wf_optimizer_opt o = {.lr = 0.1, .clip_norm = 0.05, .weight_decay = 0.1, .average = 0.5};
+    wf_optimizer_opt micro = o;
+    micro.accumulate = 3;
+    train_batches(p, 6, 2, o);
+    train_batches(q, 2, 2, micro);
+    wf_params *start = wf_params_new(1);
+    wf_graph *g = wf_graph_new();
+    batch_loss(g, start, 2);
+    cr_assert(!memcmp(values(start, "a"), values(q, "a"), 3 * sizeof(double)), "not due yet");
+    wf_params_free(q);
+    q = wf_params_new(1);
+    train_batches(q, 2, 6, micro);
+    for (int k = 0; k < 3; k++) {
+        const double a = values(p, "a")[k], b = values(q, "a")[k];
+        const double c = values(p, "optimizer.average.a")[k];
+        cr_assert(fabs(a - b) < 1e-14 && fabs(a - values(start, "a")[k]) > 0.01, "%g %g", a, b);
+        cr_assert(fabs(c - values(q, "optimizer.average.a")[k]) < 1e-14);
+    }
+    wf_graph_free(g);
+    wf_params_free(start);
+    wf_params_free(p);
+    wf_params_free(q);
+}
+
+Test(nn_optimizer, mistakes_in_groups) {
+    static const wf_param_group misspelt[] = {{.pattern = "x.c", .frozen = true}};
+    static const wf_param_group all[] = {{.pattern = "*", .frozen = true}};
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    wf_tensor loss = build_loss(g, p, "x", WF_F32);
+    cr_assert(!wf_ok(wf_nn_sgd(p, loss, (wf_optimizer_opt){
+        .lr = 1, .group = misspelt, .n_groups = 1})));
+    cr_assert(strstr(wf_graph_message(g), "no trainable parameter is called \"x.c\"; names are "
+                                          "like \"x.a\""), "%s", wf_graph_message(g));
+    wf_graph_free(g);
+    g = wf_graph_new();
+    loss = build_loss(g, p, "x", WF_F32);
+    cr_assert(!wf_ok(wf_nn_sgd(p, loss, (wf_optimizer_opt){.lr = 1, .group = all, .n_groups = 1})));
+    cr_assert(strstr(wf_graph_message(g), "freeze every parameter"), "%s", wf_graph_message(g));
     wf_graph_free(g);
     wf_params_free(p);
 }

@@ -264,3 +264,96 @@ Test(nn_params, missing_file) {
     cr_assert(wf_params_save(p, "/no/such/directory/x.safetensors") == WF_OUTPUT, "%s", wf_error());
     wf_params_free(p);
 }
+
+/* --- reading what fits ------------------------------------------------------------------------ */
+
+typedef struct told {
+    char line[8][128];
+    int n;
+} told;
+
+static void note(void *user, wf_load_kind kind, const char *name, const char *detail) {
+    static const char *const word[] = {"loaded", "missing", "unexpected", "mismatched"};
+    told *t = user;
+    cr_assert(t->n < 8);
+    snprintf(t->line[t->n++], sizeof t->line[0], "%s %s%s%s", word[kind], name, *detail ? ": " : "",
+             detail);
+}
+
+static void expect_told(const told *t, const char *line) {
+    for (int i = 0; i < t->n; i++)
+        if (strcmp(t->line[i], line) == 0) return;
+    cr_assert_fail("\"%s\" was not reported; the first line is \"%s\"", line, t->line[0]);
+}
+
+/* A file of another model: one tensor fits after its prefix is exchanged, one has another shape. */
+Test(nn_params, loading_what_fits) {
+    float w[24], b[3] = {7, 8, 9};
+    for (int i = 0; i < 24; i++) w[i] = (float)i;
+    const wf_named t[] = {{"net.w", WF_F32, WF_SHAPE(2, 3, 2, 2), w},
+                          {"net.ba", WF_F32, WF_SHAPE(3), b},
+                          {"net.bb", WF_F32, WF_SHAPE(2), b},
+                          {"other", WF_F32, WF_SHAPE(2), b}};
+    cr_assert(!wf_safetensors_write(path, t, 4, NULL, 0), "%s", wf_error());
+    wf_params *p = sample();
+    told said = {.n = 0};
+    wf_load_report r;
+    const wf_load_opt o = {.from = "net.", .each = note, .user = &said};
+    cr_assert(!wf_params_load_some(p, path, o, &r), "%s", wf_error());
+    cr_assert(r.count[WF_LOAD_LOADED] == 2 && r.count[WF_LOAD_MISSING] == 1 &&
+              r.count[WF_LOAD_UNEXPECTED] == 1 && r.count[WF_LOAD_MISMATCHED] == 1);
+    expect_told(&said, "loaded w");
+    expect_told(&said, "loaded bb");
+    expect_told(&said, "missing n");
+    expect_told(&said, "unexpected other");
+    expect_told(&said, "mismatched ba: f32[3] in the file, f32[2] in the model");
+    const float *own = wf_params_at(p, 0).data, *bias = wf_params_at(p, 1).data;
+    cr_assert(own[1] == 4 && own[3] == 1, "(O, I, K..) in files");
+    cr_assert(bias[2] == 7 && bias[3] == 8);
+
+    /* By pattern: only the bias. */
+    wf_params_fill(p, "w", -1);
+    cr_assert(!wf_params_load_some(p, path, (wf_load_opt){.only = "net.b?", .from = "net."}, &r));
+    cr_assert(r.count[WF_LOAD_LOADED] == 1 && r.count[WF_LOAD_UNEXPECTED] == 0);
+    cr_assert(own[1] == -1);
+
+    /* Nothing fits: that is an error, and says why. */
+    cr_assert(wf_params_load_some(p, path, (wf_load_opt){0}, &r) == WF_FORMAT);
+    cr_assert(strstr(wf_error(), "no tensor fits the model: 4 unexpected"), "%s", wf_error());
+    unlink(path);
+    wf_params_free(p);
+}
+
+/* --- sharing ---------------------------------------------------------------------------------- */
+
+/* Tied embedding and head: one buffer, one gradient, one tensor in files; a file with both
+ * can be read. */
+Test(nn_params, shared_by_name) {
+    wf_params *p = wf_params_new(1);
+    wf_graph *g = wf_graph_new();
+    cr_assert(!wf_params_share(p, "head.weight", "embed.weight"), "%s", wf_error());
+    cr_assert(wf_params_share(p, "embed.weight", "head.weight") == WF_ARGUMENT, "a circle");
+    const int32_t index[] = {3, 1};
+    const wf_tensor i = wf_const(g, WF_I32, WF_SHAPE(2), index);
+    const wf_tensor h = wf_nn_embedding(p, "embed", i, 5, 4);
+    const wf_tensor y = wf_nn_linear(p, "head", h, (wf_linear_opt){.out = 5, .no_bias = true});
+    cr_assert(wf_ok(y) && wf_params_count(p) == 1, "%s", wf_graph_message(g));
+    cr_assert(wf_params_leaves(p, g, NULL, 0) == 1);
+    cr_assert(wf_params_share(p, "embed.weight", "other") == WF_ARGUMENT, "it exists");
+    wf_param_info w;
+    cr_assert(wf_params_find(p, "head.weight", &w) && !strcmp(w.name, "embed.weight"));
+    float values[20];
+    for (int k = 0; k < 20; k++) values[k] = (float)k;
+    const wf_named both[] = {{"embed.weight", WF_F32, WF_SHAPE(5, 4), values},
+                             {"head.weight", WF_F32, WF_SHAPE(5, 4), values}};
+    cr_assert(!wf_safetensors_write(path, both, 2, NULL, 0));
+    cr_assert(!wf_params_load(p, path), "%s", wf_error());
+    cr_assert(((float *)w.data)[19] == 19);
+    cr_assert(!wf_params_save(p, path));
+    wf_safetensors *file;
+    cr_assert(!wf_safetensors_open(&file, path) && wf_safetensors_count(file) == 1);
+    wf_safetensors_free(file);
+    unlink(path);
+    wf_graph_free(g);
+    wf_params_free(p);
+}

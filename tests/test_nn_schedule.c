@@ -52,3 +52,17 @@ Test(nn_schedule, warm_up_is_linear) {
     cr_assert(wf_schedule_lr(&cosine, 4) == 0.4);
     cr_assert(fabs(wf_schedule_lr(&cosine, 9) - 0.2) < 1e-15);
 }
+
+Test(nn_schedule, linear) {
+    const wf_schedule s = {.kind = WF_SCHEDULE_LINEAR, .lr = 0.1, .total = 8, .min_lr = 0.01};
+    expect_rates(&s, "schedule.linear");
+}
+
+Test(nn_schedule, one_cycle) {
+    const wf_schedule s = {.kind = WF_SCHEDULE_ONE_CYCLE, .lr = 0.1, .total = 20};
+    expect_rates(&s, "schedule.one_cycle");
+    cr_assert(fabs(wf_schedule_lr(&s, 1000) - 0.1 / 25 / 1e4) < 1e-18);
+    const wf_schedule steep = {.kind = WF_SCHEDULE_ONE_CYCLE, .lr = 0.1, .total = 15, .rise = 0.5,
+                               .start = 10, .end = 100};
+    expect_rates(&steep, "schedule.one_cycle_steep");
+}

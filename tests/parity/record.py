@@ -107,6 +107,132 @@ def layers():
     batch_norm("batch_norm_cumulative", None)
 
 
+# --- recurrent layers, attention, the other norms -------------------------------------------------
+
+
+def bind(module, p):
+    """module with the tensors p, by name, as its parameters"""
+    for name, v in p.items():
+        path, _, last = name.rpartition(".")
+        owner = module.get_submodule(path)
+        owner._parameters.pop(last, None)
+        setattr(owner, last, v)
+    return module
+
+
+def sizes_of(module):
+    return {k: tuple(v.shape) for k, v in module.named_parameters()}
+
+
+def module_layer(name, x_shape, module):
+    layer(name, x_shape, sizes_of(module), lambda x, **p: bind(module, p)(x)[0])
+
+
+def packed(module, lengths):
+    def run(x, **p):
+        x = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths))
+        return nn.utils.rnn.pad_packed_sequence(bind(module, p)(x)[0])[0]
+    return run
+
+
+def lstm_variant(gates, activation=torch.tanh):
+    """Peepholes where weight_c is given; no forget gate with three gates."""
+    def run(x, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_c_l0=None):
+        h = c = torch.zeros(x.shape[1], weight_hh_l0.shape[1])
+        pi, pf, po = weight_c_l0 if weight_c_l0 is not None else (0, 0, 0)
+        out = []
+        for xt in x:
+            z = (xt @ weight_ih_l0.T + bias_ih_l0 + h @ weight_hh_l0.T + bias_hh_l0).chunk(gates, 1)
+            keep = torch.sigmoid(z[1] + pf * c) if gates == 4 else 1
+            c = keep * c + torch.sigmoid(z[0] + pi * c) * activation(z[-2])
+            h = torch.sigmoid(z[-1] + po * c) * activation(c)
+            out.append(h)
+        return torch.stack(out)
+    return run
+
+
+def convgru(x, weight_x, bias_x, weight_h, bias_h):
+    pad, hidden = weight_x.shape[1] // 2, weight_h.shape[-1]
+    h = torch.zeros(*x.shape[1:4], hidden)
+    out = []
+    for xt in x:
+        zx = F.conv2d(to_file(xt), to_file(weight_x), bias_x, padding=pad).movedim(1, -1)
+        wh, bh = weight_h[:2 * hidden], bias_h[:2 * hidden]
+        zh = F.conv2d(to_file(h), to_file(wh), bh, padding=pad).movedim(1, -1)
+        r, z = torch.sigmoid(zx[..., :2 * hidden] + zh).chunk(2, -1)
+        n = F.conv2d(to_file(r * h), to_file(weight_h[2 * hidden:]), bias_h[2 * hidden:],
+                     padding=pad).movedim(1, -1)
+        n = torch.tanh(zx[..., 2 * hidden:] + n)
+        h = (1 - z) * n + z * h
+        out.append(h)
+    return torch.stack(out)
+
+
+def recurrent():
+    x = (5, 2, 3)
+    module_layer("rnn", x, nn.RNN(3, 4))
+    module_layer("rnn_relu", x, nn.RNN(3, 4, nonlinearity="relu", bias=False))
+    module_layer("gru", x, nn.GRU(3, 4))
+    module_layer("gru_plain", x, nn.GRU(3, 4, bias=False))
+    module_layer("gru_deep", x, nn.GRU(3, 2, 2, bidirectional=True))
+    module_layer("lstm_projected", x, nn.LSTM(3, 4, 2, proj_size=2))
+    module_layer("lstm_deep", x, nn.LSTM(3, 2, 2, bidirectional=True))
+    masked = nn.LSTM(3, 2, 2, bidirectional=True)
+    layer("lstm_masked", x, sizes_of(masked), packed(masked, [5, 3]))
+    one = {"weight_ih_l0": (16, 3), "weight_hh_l0": (16, 4), "bias_ih_l0": (16,),
+           "bias_hh_l0": (16,)}
+    layer("lstm_peephole", x, dict(one, weight_c_l0=(3, 4)), lstm_variant(4))
+    layer("lstm_1997", x, {k: (12,) + v[1:] for k, v in one.items()},
+          lstm_variant(3, lambda v: 2 * torch.sigmoid(v) - 1))
+    sizes = {"weight_x": (9, 3, 3, 2), "bias_x": (9,), "weight_h": (9, 3, 3, 3), "bias_h": (9,)}
+    layer("convgru", (3, 2, 4, 5, 2), sizes, convgru)
+    sizes = {"weight_x": (8, 3, 3, 2), "bias_x": (8,), "weight_h": (8, 3, 3, 2), "bias_h": (8,)}
+    step = cell(torch.tanh, torch.sigmoid, False)
+
+    def both(x, **p):
+        there, back = ({k[len(d):]: v for k, v in p.items() if k.startswith(d)}
+                       for d in ("l0.", "l0_reverse."))
+        return torch.cat((step(x, **there), step(x.flip(0), **back).flip(0)), -1)
+    layer("convlstm_both", (3, 1, 4, 3, 2), {d + k: v for d in ("l0.", "l0_reverse.")
+                                             for k, v in sizes.items()}, both)
+
+
+def others():
+    hidden = torch.ones(4, 4).triu(1).bool()
+    sizes = sizes_of(nn.MultiheadAttention(6, 2))
+    layer("attention", (4, 2, 6), sizes, lambda x, **p: bind(
+        nn.MultiheadAttention(6, 2), p)(x, x, x, attn_mask=hidden)[0])
+    padding = torch.arange(4) >= torch.tensor([[4], [3]])
+    layer("attention_masked", (4, 2, 6), sizes, lambda x, **p: bind(
+        nn.MultiheadAttention(6, 2), p)(x, x, x, key_padding_mask=padding)[0])
+    crossed = nn.MultiheadAttention(6, 3, kdim=4, vdim=4)
+    memory = closed("attention_memory.memory", 5, 2, 4)
+    layer("attention_memory", (3, 2, 6), sizes_of(crossed),
+          lambda x, **p: bind(crossed, p)(x, memory, memory)[0])
+
+    def first(f, **options):
+        return lambda x, **p: f(to_file(x), **p, **options).movedim(1, -1)
+    affine = {"weight": (6,), "bias": (6,)}
+    layer("group_norm", (2, 3, 2, 6), affine, first(F.group_norm, num_groups=3))
+    layer("instance_norm", (2, 3, 2, 6), affine, first(F.instance_norm))
+    layer("instance_norm_plain", (2, 5, 3), {}, first(F.instance_norm))
+    layer("rms_norm", (2, 3, 6), {"weight": (6,)}, lambda x, weight:
+          x / torch.sqrt((x * x).mean(-1, keepdim=True) + 1e-3) * weight)
+
+    def transpose(f, **options):
+        return lambda x, weight, bias=None: f(to_file(x), to_file(weight), bias,
+                                              **options).movedim(1, -1)
+    layer("conv_transpose1d", (2, 5, 4), {"weight": (4, 3, 3), "bias": (6,)},
+          transpose(F.conv_transpose1d, stride=2, groups=2, padding=1, output_padding=1))
+    layer("conv_transpose2d", (2, 3, 4, 3), {"weight": (3, 3, 2, 4), "bias": (4,)},
+          transpose(F.conv_transpose2d, stride=2))
+    layer("conv_transpose3d", (1, 2, 3, 2, 2), {"weight": (2, 2, 2, 2, 3)},
+          transpose(F.conv_transpose3d, dilation=2))
+    layer("max_pool", (2, 5, 6, 3), {}, first(F.max_pool2d, kernel_size=3, stride=2, padding=1))
+    layer("avg_pool", (2, 5, 6, 3), {}, first(F.avg_pool2d, kernel_size=3, stride=2, padding=1))
+    layer("global_avg_pool", (2, 3, 4, 5), {}, lambda x: x.mean((1, 2)))
+
+
 def batch_norm(name, momentum):
     mean, var = closed(name + ".running_mean", 4), closed(name + ".running_var", 4)
     module = nn.BatchNorm3d(4, momentum=momentum)
@@ -145,7 +271,19 @@ def losses():
     loss("huber", lambda y, t: F.huber_loss(y, t, delta=0.3))
     loss("bce", F.binary_cross_entropy, inner, unit)
     loss("bce_with_logits", lambda y, t: F.binary_cross_entropy_with_logits(30 * y, t), t_of=unit)
-    loss("cross_entropy", lambda y, t: F.cross_entropy(30 * y, torch.tensor([2, 0, 3])))
+    label = torch.tensor([2, 0, 3])
+    loss("cross_entropy", lambda y, t: F.cross_entropy(30 * y, label))
+    loss("cross_entropy_smooth", lambda y, t: F.cross_entropy(3 * y, label, label_smoothing=0.1))
+    loss("cross_entropy_ignore", lambda y, t: F.cross_entropy(3 * y, label, ignore_index=0,
+                                                              label_smoothing=0.1))
+    loss("nll", lambda y, t: F.nll_loss(y, label))
+    loss("kl", lambda y, t: F.kl_div(y, t, reduction="batchmean"), t_of=lambda t: t.clamp(min=0))
+    loss("smooth_l1", lambda y, t: F.smooth_l1_loss(y, t, beta=0.3))
+    y = closed("ssim_loss.y", 2, 12, 13, 2).requires_grad_()
+    v = ssim_value(*((v + 0.5).movedim(-1, 1) for v in (y, closed("ssim_loss.target", *y.shape))))
+    v.backward()
+    record("ssim_loss", v)
+    record("ssim_loss.dy", y.grad)
 
 
 # --- optimisers: three steps on mean(a^2 s) + mean(sin(b)) ----------------------------------------
@@ -183,6 +321,41 @@ def optimizers():
     optimizer("rmsprop_centered", lambda w: t.RMSprop(w, 0.01, 0.9, 1e-5, 0.01, 0.5, True))
 
 
+class Lion(torch.optim.Optimizer):
+    """Chen et al., arXiv:2302.06675, algorithm 2"""
+
+    def __init__(self, w, lr, b1, b2, decay):
+        super().__init__(w, dict(lr=lr))
+        self.b1, self.b2, self.decay = b1, b2, decay
+        self.m = {}
+
+    @torch.no_grad()
+    def step(self):
+        for g in self.param_groups:
+            for w in g["params"]:
+                m = self.m.get(w, torch.zeros_like(w))
+                direction = torch.sign(self.b1 * m + (1 - self.b1) * w.grad) + self.decay * w
+                w -= g["lr"] * direction
+                self.m[w] = self.b2 * m + (1 - self.b2) * w.grad
+
+
+def more_optimizers():
+    t = torch.optim
+    optimizer("adagrad", lambda w: t.Adagrad(w, 0.1))
+    optimizer("adagrad_decay", lambda w: t.Adagrad(w, 0.1, weight_decay=0.02, eps=1e-3))
+    optimizer("lion", lambda w: Lion(w, 0.01, 0.9, 0.99, 0.1))
+    optimizer("groups", lambda w: t.AdamW([dict(params=w[:1], lr=0.005, weight_decay=0.3),
+                                           dict(params=w[1:], weight_decay=0)], 0.01))
+    a, b = closed("frozen.a", 3, 4), closed("frozen.b", 5).requires_grad_()
+    o = t.SGD([b], 0.1)
+    for _ in range(3):
+        o.zero_grad()
+        torch.sin(b).mean().backward()
+        o.step()
+    record("frozen.after.a", a)
+    record("frozen.after.b", b)
+
+
 # --- schedules ------------------------------------------------------------------------------------
 
 
@@ -199,6 +372,10 @@ def schedules():
     from torch.optim import lr_scheduler as m
     record("schedule.step", rates(lambda o: m.StepLR(o, 3, 0.5), 10))
     record("schedule.cosine", rates(lambda o: m.CosineAnnealingLR(o, 10, 0.001), 11))
+    record("schedule.linear", rates(lambda o: m.LinearLR(o, 1.0, 0.1, 8), 10))
+    record("schedule.one_cycle", rates(lambda o: m.OneCycleLR(o, 0.1, 20), 20))
+    record("schedule.one_cycle_steep", rates(lambda o: m.OneCycleLR(
+        o, 0.1, 15, pct_start=0.5, div_factor=10, final_div_factor=100), 15))
     metric = [1.0, 0.9, 0.95, 0.89995, 0.91, 0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.7, 0.71]
     record("schedule.metric", metric)
     record("schedule.plateau", rates(
@@ -299,6 +476,10 @@ def metrics():
 
 
 def ssim(y, target):
+    return ssim_value(y, target).item()
+
+
+def ssim_value(y, target):
     """Mean over the windows wholly inside, 11 taps, sigma 1.5, as torchmetrics 1.3.0."""
     tap = torch.exp(-torch.arange(-5.0, 6.0) ** 2 / (2 * 1.5 ** 2))
     tap = tap / tap.sum()
@@ -307,7 +488,7 @@ def ssim(y, target):
     m1, m2, e11, e22, e12 = (F.conv2d(v, window) for v in (a, b, a * a, b * b, a * b))
     s11, s22, s12 = e11 - m1 ** 2, e22 - m2 ** 2, e12 - m1 * m2
     return (((2 * m1 * m2 + 1e-4) * (2 * s12 + 9e-4)) /
-            ((m1 ** 2 + m2 ** 2 + 1e-4) * (s11 + s22 + 9e-4))).mean().item()
+            ((m1 ** 2 + m2 ** 2 + 1e-4) * (s11 + s22 + 9e-4))).mean()
 
 
 def write(path):
@@ -325,7 +506,8 @@ def write(path):
 
 
 if __name__ == "__main__":
-    for part in (layers, losses, optimizers, schedules, metrics, network):
+    for part in (layers, recurrent, others, losses, optimizers, more_optimizers, schedules, metrics,
+                 network):
         part()
     write(os.path.join(os.path.dirname(os.path.abspath(__file__)), "recorded.safetensors"))
     print(len(recorded), "arrays; losses of the network", recorded["network.loss"])
