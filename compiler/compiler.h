@@ -47,6 +47,8 @@ typedef struct wf_compile_opt {
     int threads;      /* 0: as OpenMP would (OMP_NUM_THREADS, affinity) */
     unsigned off;     /* passes to leave out: WF_PASS_SIMPLIFY | ... */
     bool no_assign;   /* leave out the graph's assignments (default: all of them are effects) */
+    size_t most_bytes; /* refuse a plan of more (arena, buffers, scratch) before any of it is
+                          mapped: WF_MEMORY, both numbers in the message; 0: no limit */
 } wf_compile_opt;
 
 /* Compiles outputs[0 .. n) and, unless o.no_assign, every wf_assign of the graph.
@@ -95,6 +97,35 @@ typedef struct wf_program_info {
     int threads;
 } wf_program_info;
 WF_API wf_program_info wf_program_describe(const wf_program *p);
+
+/* What the nodes of each scope of a graph come to, in order of the scopes' first use. */
+typedef struct wf_scope_info {
+    const char *scope; /* "convlstm0/t3"; "" at the top; owner: the graph */
+    wf_tensor last;    /* its last value that is no leaf; poison if it has none */
+    double flops;      /* of contractions, as written; terms in the padding count */
+    uint32_t nodes;
+} wf_scope_info;
+/* *out (*n) is the caller's to free(). Errors: WF_MODEL if the graph is poisoned; WF_MEMORY. */
+WF_API wf_status wf_graph_scopes(const wf_graph *g, wf_scope_info **out, size_t *n);
+/* The scope of a value, "" for poison. Owner: the graph. */
+WF_API const char *wf_scope_of(wf_tensor t);
+
+/* What the library found on this machine. */
+typedef struct wf_runtime_info {
+    const char *version, *built_with; /* "0.1.0", "gcc 12.2.0" */
+    const char *isa;                  /* of the kernels: WF_ISA, else the best that is here */
+    const char *jit;                  /* WF_JIT: off, background, sync */
+    char cpu[128];                    /* "" where the system does not tell */
+    int threads, cores;               /* what a program takes by default; what the process may use */
+    char compiler[1024];              /* of generated code; "" if there is none */
+    char compiler_problem[256];       /* why not */
+    char cache[1024];                 /* the folder of compiled code; "" if none can be named */
+    char cache_problem[256];          /* why it is not used or not written; "" if it is */
+    bool cache_usable;
+    int64_t cache_entries, cache_bytes;
+} wf_runtime_info;
+/* Makes the cache's folder where it is missing, as compiling does. */
+WF_API void wf_runtime_describe(wf_runtime_info *info);
 
 /* Writes the graph (or the program's graph after the passes) as text, one node a line. */
 WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);

@@ -176,6 +176,21 @@ typedef struct wf_dropout_opt {
 } wf_dropout_opt;
 WF_API wf_tensor wf_nn_dropout(wf_params *p, const char *name, wf_tensor x, wf_dropout_opt o);
 
+/* --- the table of a model (nn/summary.c) ------------------------------------------------------ */
+
+/* A layer: a scope in which trainable parameters are made, with the scopes below it. */
+typedef struct wf_layer_info {
+    const char *name; /* the scope: "encoder/conv1"; owner: the graph */
+    wf_dtype dtype;
+    wf_shape shape;   /* of its last value: its output */
+    int64_t params;   /* trainable elements */
+    double flops;     /* of contractions, as written */
+    uint32_t last;    /* node of that value */
+} wf_layer_info;
+/* The layers of a graph in order of creation: call it before wf_grad or an optimiser adds nodes.
+ * *out (*n) is the caller's to free(). Errors: WF_MODEL, WF_MEMORY. */
+WF_API wf_status wf_nn_summary(const wf_params *p, wf_graph *g, wf_layer_info **out, size_t *n);
+
 /* --- losses: means over all elements (rows for cross entropy), scalars ------------------------ */
 WF_API wf_tensor wf_nn_mse(wf_tensor y, wf_tensor target);
 WF_API wf_tensor wf_nn_l1(wf_tensor y, wf_tensor target);

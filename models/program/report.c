@@ -7,6 +7,7 @@
 #include <time.h>
 
 static const char *program_name = "weft", *command_name;
+static bool bar_shown;
 
 void report_set_name(const char *program, const char *command) {
     program_name = program;
@@ -25,6 +26,12 @@ exit_code exit_code_of(wf_status s) {
     }
 }
 
+static const char *bar_end(void) {
+    const char *clear = bar_shown ? "\r\033[K" : "";
+    bar_shown = false;
+    return clear;
+}
+
 static void write_line(const char *prefix, const char *format, va_list arguments) {
     char line[2048];
     size_t n = 0;
@@ -36,8 +43,7 @@ static void write_line(const char *prefix, const char *format, va_list arguments
     vsnprintf(line + n, sizeof line - n - 1, format, arguments);
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
-    strcat(line, "\n");
-    fputs(line, stderr);
+    fprintf(stderr, "%s%s\n", bar_end(), line);
 }
 
 exit_code report_error(exit_code code, const char *format, ...) {
@@ -58,6 +64,17 @@ void report_progress(const char *format, ...) {
     va_start(arguments, format);
     write_line(NULL, format, arguments);
     va_end(arguments);
+}
+
+void report_text(const char *text) {
+    fprintf(stderr, "%s%s", bar_end(), text);
+}
+
+void report_bar(const char *text) {
+    const char *clear = bar_end();
+    fprintf(stderr, "%s%s", clear, text ? text : "");
+    fflush(stderr);
+    bar_shown = text != NULL;
 }
 
 double report_seconds(void) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* mkdir -p. `path` is written to and restored. */
 static wf_status make_directories(char *path) {
@@ -22,7 +23,7 @@ static wf_status make_directories(char *path) {
     }
 }
 
-wf_status run_dir_open(run_dir *d, const char *path) {
+static wf_status open_metrics(run_dir *d, const char *path, const char *mode) {
     d->metrics = NULL;
     const size_t n = strlen(path);
     if (n == 0 || n >= sizeof d->path)
@@ -31,10 +32,50 @@ wf_status run_dir_open(run_dir *d, const char *path) {
     memcpy(d->path, path, n + 1);
     if (make_directories(d->path)) return WF_OUTPUT;
     const char *file = run_dir_file(d, "metrics.jsonl");
-    d->metrics = fopen(file, "we");
+    d->metrics = fopen(file, mode);
     if (!d->metrics)
         return wf_fail(WF_OUTPUT, "%s: cannot write: %s", file, strerror(errno));
     return WF_OK;
+}
+
+wf_status run_dir_open(run_dir *d, const char *path) {
+    return open_metrics(d, path, "we");
+}
+
+wf_status run_dir_continue(run_dir *d, const char *path, int64_t position) {
+    struct stat s;
+    const wf_status status = open_metrics(d, path, "ae");
+    if (status) return status;
+    const int fd = fileno(d->metrics);
+    const char *file = run_dir_file(d, "metrics.jsonl");
+    if (fstat(fd, &s) || s.st_size < position)
+        return wf_fail(WF_INPUT, "%s: shorter than the checkpoint says (%lld bytes); its rows are "
+                       "lost, start a new run", file, (long long)position);
+    if (ftruncate(fd, (off_t)position) || fseeko(d->metrics, 0, SEEK_END))
+        return wf_fail(WF_OUTPUT, "%s: cannot write: %s", file, strerror(errno));
+    return WF_OK;
+}
+
+int64_t run_dir_position(const run_dir *d) {
+    struct stat s;
+    return d->metrics && fstat(fileno(d->metrics), &s) == 0 ? (int64_t)s.st_size : 0;
+}
+
+wf_status run_dir_sync(run_dir *d) {
+    if (fflush(d->metrics) || fsync(fileno(d->metrics)))
+        return wf_fail(WF_OUTPUT, "%s: cannot write: %s", run_dir_file(d, "metrics.jsonl"),
+                       strerror(errno));
+    return WF_OK;
+}
+
+wf_status run_dir_write(run_dir *d, const char *name, const char *text, size_t bytes) {
+    wf_file *f;
+    wf_status status = wf_file_create(&f, run_dir_file(d, name));
+    if (status) return status;
+    status = wf_file_write(f, text, bytes);
+    if (!status) return wf_file_commit(f);
+    wf_file_discard(f);
+    return status;
 }
 
 wf_status run_dir_row(run_dir *d, const json_row *row) {
