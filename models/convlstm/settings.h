@@ -12,9 +12,10 @@ typedef struct settings {
     int64_t clips, size, frames;
     /* training */
     int64_t steps, epochs, batch, hidden, seed, log_every, reestimate_bn;
-    double lr, clip, val;
-    bool no_shuffle;
-    const char *init, *out;
+    int64_t warmup, patience, save_every; /* -1: the recipe's, of the first two */
+    double lr, clip, average, val;         /* lr 0, clip -1, average -1: the recipe's */
+    bool no_shuffle, detect_anomaly;
+    const char *recipe, *init, *out, *resume;
     /* evaluation, prediction, data */
     const char *weights, *gif;
     int64_t samples, count;
