@@ -41,6 +41,9 @@ void calm_weights(wf_params *p) {
     double gb = (e = getenv("CALM_G")) ? atof(e) : 0;
     double ga = (e = getenv("CALM_A")) ? atof(e) : 0;
     scale(p, "final.conv_lstm_cell.weight_h", h, 0, 0, -1);
+    double gx = (e = getenv("CALM_X")) ? atof(e) : 1;
+    { wf_param_info w; if (gx != 1 && wf_params_find(p, "final.conv_lstm_cell.weight_x", &w)) {
+        int64_t H = wf_shape_count(&w.shape)/4; scale(p, "final.conv_lstm_cell.weight_x", gx, 0, 2*H, 3*H); } }
     if (gb) scale(p, "final.conv_lstm_cell.bias_x", 0, gb, 2, 3);
     if (gb) scale(p, "final.conv_lstm_cell.bias_h", 0, 0, 2, 3);
     if (ga) { wf_param_info w; if (wf_params_find(p, "final.conv_lstm_cell.weight_x", &w)) {
