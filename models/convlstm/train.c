@@ -10,8 +10,7 @@
 
 #include "models/convlstm/evaluator.h"
 #include "models/convlstm/order.h"
-#include "models/convlstm/settings.h"
-#include "models/program/run_dir.h"
+#include "models/convlstm/record.h"
 
 typedef struct training {
     const settings *s;
@@ -20,11 +19,12 @@ typedef struct training {
     convlstm_program step, estimator; /* the estimator only with --reestimate-bn */
     evaluator validation;             /* only with validation clips */
     run_dir dir;
-    int64_t *index;                   /* training clips, then validation clips */
+    record record;
+    parts cut;                        /* training clips, validation clips, others */
     int64_t *order;                   /* training clips in the order of this epoch */
     int64_t n_train, n_val;
     int64_t steps_an_epoch, n_steps, n_done;
-    double best_mae, shown_at;
+    double best_mae;
 } training;
 
 /* --- setting up --- */
@@ -33,9 +33,10 @@ typedef struct training {
 static exit_code split_clips(training *t) {
     const settings *s = t->s;
     const int64_t n = clips_count(t->clips);
-    t->n_val = (int64_t)((double)n * s->val + 0.5);
-    if (s->val > 0 && t->n_val == 0) t->n_val = 1;
-    t->n_train = n - t->n_val;
+    if (parts_cut(&t->cut, n, s->splits, s->val, !s->no_shuffle, (uint64_t)s->seed))
+        return report_failure(WF_ARGUMENT);
+    t->n_val = t->cut.val;
+    t->n_train = t->cut.train;
     t->steps_an_epoch = t->n_train / s->batch;
     if (t->steps_an_epoch == 0)
         return report_error(EXIT_CODE_USAGE, "%lld training clips (of %lld) do not fill a batch of "
@@ -43,13 +44,10 @@ static exit_code split_clips(training *t) {
                             (long long)t->n_train, (long long)n, (long long)s->batch);
     const int64_t epochs = s->epochs ? s->epochs : 16;
     t->n_steps = s->steps ? s->steps : epochs * t->steps_an_epoch;
-    t->index = malloc((size_t)n * sizeof *t->index);
     t->order = malloc((size_t)t->n_train * sizeof *t->order);
-    if (!t->index || !t->order)
+    if (!t->order)
         return report_error(EXIT_CODE_OUTPUT, "no memory for the order of %lld clips",
                             (long long)n);
-    for (int64_t i = 0; i < n; i++) t->index[i] = i;
-    if (!s->no_shuffle) order_shuffle(t->index, n, (uint64_t)s->seed, -1);
     return EXIT_CODE_OK;
 }
 
@@ -81,12 +79,13 @@ static exit_code prepare(training *t) {
     if (status) return report_failure(status);
     *t->step.lr = (float)s->lr;
     t->best_mae = INFINITY;
-    const wf_program_info plan = wf_program_describe(t->step.program);
+    const int64_t shown = t->n_val ? t->n_val < 2 ? t->n_val : 2 : 0;
+    status = record_open(&t->record, &t->dir, s, &t->step, t->params, t->clips,
+                         t->cut.index + t->n_train, shown, 0, t->n_steps);
+    if (status) return report_failure(status);
     report_progress("%lld parameters; %lld clips to train on, %lld to validate; %lld steps of %lld "
-                    "clips; %.0f MiB", (long long)wf_params_elements(t->params),
-                    (long long)t->n_train, (long long)t->n_val, (long long)t->n_steps,
-                    (long long)s->batch,
-                    (double)(plan.arena_bytes + plan.scratch_bytes) / (1 << 20));
+                    "clips", (long long)wf_params_elements(t->params), (long long)t->n_train,
+                    (long long)t->n_val, (long long)t->n_steps, (long long)s->batch);
     return EXIT_CODE_OK;
 }
 
@@ -97,7 +96,8 @@ static void discard(training *t) {
     convlstm_program_free(&t->step);
     wf_params_free(t->params);
     free(t->order);
-    free(t->index);
+    parts_free(&t->cut);
+    record_close(&t->record);
     clips_close(t->clips);
 }
 
@@ -113,16 +113,6 @@ static wf_status write_step_row(training *t, double seconds) {
     row_real(&row, "seconds", seconds);
     row_close(&row);
     return run_dir_row(&t->dir, &row);
-}
-
-/* At most a line a second, and always one for the last step. */
-static void show_step(training *t, double seconds) {
-    const double now = report_seconds();
-    if (now - t->shown_at < 1 && t->n_done < t->n_steps) return;
-    t->shown_at = now;
-    report_progress("step %lld/%lld  loss %.5f  mae %.5f  norm %.4f  %.2f s", (long long)t->n_done,
-                    (long long)t->n_steps, (double)*t->step.loss, (double)*t->step.mae,
-                    (double)*t->step.norm, seconds);
 }
 
 static exit_code train_step(training *t, int64_t batch) {
@@ -141,7 +131,7 @@ static exit_code train_step(training *t, int64_t batch) {
         return report_error(EXIT_CODE_NOT_FINITE, "step %lld: loss %g, gradient norm %g: not "
                             "finite; no weights were saved after it; try a smaller --lr",
                             (long long)t->n_done, (double)*t->step.loss, (double)*t->step.norm);
-    show_step(t, seconds);
+    record_step(&t->record, t->n_done, *t->step.loss);
     return EXIT_CODE_OK;
 }
 
@@ -166,7 +156,7 @@ static wf_status validate(training *t, wf_image_scores *scores) {
     if (t->n_val == 0) return WF_OK;
     evaluation e;
     const wf_status status =
-        evaluator_run(&t->validation, t->clips, t->index + t->n_train, false, &e);
+        evaluator_run(&t->validation, t->clips, t->cut.index + t->n_train, false, &e);
     if (!status) *scores = e.scores;
     return status;
 }
@@ -206,6 +196,7 @@ static exit_code finish_epoch(training *t, int64_t epoch, double start) {
     status = save_weights(t, best);
     const double seconds = report_seconds() - start;
     if (!status) status = write_epoch_row(t, epoch, scores, seconds);
+    if (!status) status = record_epoch_end(&t->record, best);
     if (status) return report_failure(status);
     if (t->n_val)
         report_progress("epoch %lld  validation: loss %.5f  mae %.5f  psnr %.2f dB  ssim %.4f%s  "
@@ -216,7 +207,8 @@ static exit_code finish_epoch(training *t, int64_t epoch, double start) {
 
 static exit_code train_epoch(training *t, int64_t epoch) {
     const double start = report_seconds();
-    for (int64_t i = 0; i < t->n_train; i++) t->order[i] = t->index[i];
+    record_epoch(&t->record, epoch + 1, (t->n_steps - 1) / t->steps_an_epoch + 1);
+    for (int64_t i = 0; i < t->n_train; i++) t->order[i] = t->cut.index[i];
     if (!t->s->no_shuffle) order_shuffle(t->order, t->n_train, (uint64_t)t->s->seed, epoch);
     exit_code code = EXIT_CODE_OK;
     for (int64_t i = 0; i < t->steps_an_epoch && t->n_done < t->n_steps && !code; i++)

@@ -1,0 +1,21 @@
+/* A run's options as a file, config.json, which repeats the run:
+ *
+ *   {"program": "convlstm", "version": "0.1.0", "command": "train",
+ *    "options": {"hidden": 64, "lr": 0.001953125, "no-shuffle": true, "out": "runs/a", ...},
+ *    "data": {"sha256": "..."}, "machine": {...}, "compiler": {...}}
+ *
+ * Only "options" is read. Options that were not given and have no default are left out. */
+#ifndef MODELS_PROGRAM_CONFIG_H
+#define MODELS_PROGRAM_CONFIG_H
+
+#include "models/program/options.h"
+
+/* Sets the options of `path`; those of other commands of the program are left out. Texts stay until
+ * the process ends. Anything wrong in the file is reported with its name: EXIT_CODE_INPUT. */
+exit_code config_read(const program *p, const command *c, const char *path, void *settings);
+
+/* The text of a config.json; data: the SHA-256 of what is trained on, NULL if unknown. The caller
+ * frees it; NULL: no memory. */
+char *config_text(const program *p, const command *c, const void *settings, const char *data);
+
+#endif
