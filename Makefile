@@ -159,7 +159,7 @@ san: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the
 INC = $(DESTDIR)$(PREFIX)/include/weft
 PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
          tensor/cfunction.h tensor/array.h tensor/op.h tensor/graph.h autograd/autograd.h \
-         compiler/compiler.h nn/nn.h
+         compiler/compiler.h nn/nn.h nn/checkpoint.h nn/source.h nn/trainer.h
 
 install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)$(PREFIX)
 	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin

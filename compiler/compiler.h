@@ -144,6 +144,14 @@ WF_API wf_status wf_eval(wf_tensor t, void *buffer, size_t bytes);
 WF_API wf_status wf_fprint(FILE *f, wf_tensor t);
 WF_API wf_status wf_print(wf_tensor t);
 
+/* Which operation of g first gives a value that is not finite, with the inputs as they are in p, a
+ * program compiled from g, and the leaves as they are now: bring them back to what they were before
+ * the run that failed. Runs the graph once more with a probe on every value (which stay in g).
+ *   text  (size bytes) one line: operation, scope, the node as wf_graph_dump has it
+ * Errors   WF_NOT_FOUND if all is finite; those of wf_compile. */
+WF_API wf_status wf_find_anomaly(wf_graph *g, wf_program *p, wf_compile_opt o, char *text,
+                                 size_t size);
+
 /* --- pictures
  * ------------------------------------------------------------------------------------- Text for
  * Graphviz' dot. A node n57 of the text is the node %57 of the dump, so texts can be diffed; the

@@ -229,7 +229,7 @@ typedef enum wf_schedule_kind {
 typedef struct wf_schedule {
     wf_schedule_kind kind;
     double lr;             /* base */
-    int64_t warmup;        /* steps of linear rise, all kinds but PLATEAU */
+    int64_t warmup;        /* steps of linear rise */
     int64_t total;         /* COSINE: steps until min_lr */
     double min_lr;
     int64_t step_size;     /* STEP */
@@ -264,4 +264,8 @@ WF_API wf_image_scores wf_image_metrics_scores(const wf_image_metrics *m);
 #ifdef __cplusplus
 }
 #endif
+
+#include "nn/checkpoint.h"
+#include "nn/source.h"
+#include "nn/trainer.h"
 #endif

@@ -56,11 +56,8 @@ static const option clip_options[] = {
 };
 static const option_group clip_group = {"All clips", clip_options, WF_COUNT(clip_options)};
 
-/* The default seed is one whose output layer does not blow up. Its recurrent weights are drawn from
- * U(-1, 1), and of seeds 1 to 6 at 64 channels the losses of the first step are 0.10, 0.09, 24820,
- * 0.81, 0.04 and 0.11; from 5 the network learns at once, from 1 it stays at 0.03 for 200 steps. */
 static const option train_options[] = {
-    {"seed", "S", OPTION_INTEGER, AT(seed), .least = 0, .most = 9007199254740991, .fallback = "5",
+    {"seed", "S", OPTION_INTEGER, AT(seed), .least = 0, .most = 9007199254740991, .fallback = "1",
      .help = "of everything random: made clips, order, first weights"},
     {"steps", "N", OPTION_INTEGER, AT(steps), .least = 1, .most = MANY,
      .help = "end after N steps"},
@@ -68,10 +65,18 @@ static const option train_options[] = {
      .help = "end after N passes over the training clips (16 if no --steps)"},
     {"hidden", "N", OPTION_INTEGER, AT(hidden), .least = 1, .most = 1024, .fallback = "64",
      .help = "channels of the inner layers"},
-    {"lr", "X", OPTION_REAL, AT(lr), .least = 0, .most = 100, .fallback = "0.001953125",
-     .help = "learning rate of Adam"},
-    {"clip", "X", OPTION_REAL, AT(clip), .least = 0, .most = MANY, .fallback = "2",
-     .help = "clip the global norm of the gradient; 0: do not"},
+    {"recipe", "NAME", OPTION_CHOICE, AT(recipe), .fallback = "best", .choices = "best|notebook",
+     .help = "first weights, rate, warm-up, clipping, averaging; the options below change it"},
+    {"lr", "X", OPTION_REAL, AT(lr), .least = 0, .most = 100,
+     .help = "learning rate of Adam (default: the recipe's)"},
+    {"warmup", "N", OPTION_INTEGER, AT(warmup), .least = -1, .most = MANY, .fallback = "-1",
+     .help = "the rate rises over N steps; -1: the recipe's"},
+    {"clip", "X", OPTION_REAL, AT(clip), .least = -1, .most = MANY, .fallback = "-1",
+     .help = "clip the global norm of the gradient; 0: do not; -1: the recipe's"},
+    {"average", "X", OPTION_REAL, AT(average), .least = -1, .most = 0.999999, .fallback = "-1",
+     .help = "keep moving averages of the weights, X of them a step; 0: do not; -1: the recipe's"},
+    {"patience", "N", OPTION_INTEGER, AT(patience), .least = -1, .most = MANY, .fallback = "-1",
+     .help = "stop after N epochs without a new best; 0: do not; -1: the recipe's"},
     {"val", "FRACTION", OPTION_REAL, AT(val), .least = 0, .most = 0.9, .fallback = "0.1",
      .help = "part of the clips kept for validation; 0: none, and best is last"},
     {"no-shuffle", NULL, OPTION_FLAG, AT(no_shuffle),
@@ -81,7 +86,13 @@ static const option train_options[] = {
      .help = "before validation, average batch norm's statistics over N batches"},
     {"init", "FILE", OPTION_TEXT, AT(init), .help = "start from these weights (safetensors)"},
     {"out", "DIR", OPTION_TEXT, AT(out), .fallback = "runs/convlstm",
-     .help = "metrics.jsonl, best.safetensors, last.safetensors go here"},
+     .help = "metrics.jsonl, the checkpoints, best.safetensors, last.safetensors go here"},
+    {"resume", "DIR", OPTION_TEXT, AT(resume),
+     .help = "go on with the run in DIR, with its options"},
+    {"save-every", "N", OPTION_INTEGER, AT(save_every), .least = 0, .most = MANY, .fallback = "0",
+     .help = "a checkpoint every N steps too; 0: after every epoch and at the end"},
+    {"detect-anomaly", NULL, OPTION_FLAG, AT(detect_anomaly),
+     .help = "when a loss is not finite, name the operation; copies the weights at every step"},
     {"log-every", "N", OPTION_INTEGER, AT(log_every), .least = 1, .most = MANY, .fallback = "1",
      .help = "a row in metrics.jsonl every N steps"},
 };
@@ -197,8 +208,10 @@ static const command commands[] = {
          "  convlstm train --mnist data/mnist --clips 7200 --steps 300 --out runs/first\n"
          "  convlstm train --npy mnist_test_seq.npy --splits 7200,800,2000 --out runs/notebook\n"
          "  convlstm train --hidden 16 --clips 400 --epochs 2 --reestimate-bn 20\n"
-         "  convlstm train --config runs/first/config.json --out runs/again\n",
-     .run = command_train},
+         "  convlstm train --config runs/first/config.json --out runs/again\n"
+         "  convlstm train --resume runs/first\n",
+     .run = command_train,
+     .config_of = "resume"},
     {.name = "eval",
      .summary = "Measures how well a network predicts.",
      .groups = {&source_group, &digit_group, &clip_group, &part_group, &eval_group,
@@ -206,7 +219,7 @@ static const command commands[] = {
      .examples =
          "  convlstm eval --weights runs/first/best.safetensors --mnist data/mnist --split test\n"
          "  convlstm eval --weights runs/notebook/best.safetensors --npy mnist_test_seq.npy \\\n"
-         "      --splits 7200,800,2000 --seed 5 --part test --json\n",
+         "      --splits 7200,800,2000 --seed 1 --part test --json\n",
      .run = command_eval},
     {.name = "predict",
      .summary = "Shows what a network predicts, as an animation or a contact sheet.",
@@ -286,8 +299,17 @@ wf_status part_of_clips(parts *cut, const clips *c, const settings *s, const int
     return WF_OK;
 }
 
-char *settings_text(const char *name, const settings *s, const char *data) {
-    return config_text(&convlstm_program_table, program_command(&convlstm_program_table, name), s,
+exit_code settings_of_run(const char *name, const settings *s, const char *dir) {
+    return config_compare(program_command(&convlstm_program_table, name), dir, s,
+                          "steps|epochs|threads|log-every|save-every|detect-anomaly|resume|out");
+}
+
+/* A run that goes on has the options of the first call, whose folder it was given as --resume. */
+char *settings_text(const char *name, const settings *given, const char *data) {
+    settings s = *given;
+    if (s.resume) s.out = s.resume;
+    s.resume = NULL;
+    return config_text(&convlstm_program_table, program_command(&convlstm_program_table, name), &s,
                        data);
 }
 

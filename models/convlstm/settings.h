@@ -13,9 +13,10 @@ typedef struct settings {
     int64_t clips, size, frames;
     /* training */
     int64_t steps, epochs, batch, hidden, seed, log_every, reestimate_bn;
-    double lr, clip, val;
-    bool no_shuffle;
-    const char *init, *out;
+    int64_t warmup, patience, save_every; /* -1: the recipe's, of the first two */
+    double lr, clip, average, val;         /* lr 0, clip -1, average -1: the recipe's */
+    bool no_shuffle, detect_anomaly;
+    const char *recipe, *init, *out, *resume;
     /* evaluation, prediction, data */
     const char *weights, *gif, *png;
     int64_t samples, count, rollout, scale;
@@ -51,6 +52,10 @@ exit_code open_clips(clips **out, const settings *s);
  * index[0 .. n) points into cut, which parts_free frees also after an error. */
 wf_status part_of_clips(parts *cut, const clips *c, const settings *s, const int64_t **index,
                         int64_t *n);
+
+/* Refuses, by name, options that differ from those of the run in `dir`, but for those that a run
+ * that goes on may have otherwise: lengths, threads, logging, saving. */
+exit_code settings_of_run(const char *command, const settings *s, const char *dir);
 
 /* The config.json of a run of this command (config.h); the caller frees it. */
 char *settings_text(const char *command, const settings *s, const char *data);

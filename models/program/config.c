@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "models/program/machine.h"
 #include "models/program/row.h"
@@ -64,28 +65,87 @@ static exit_code set_option(const option *o, const char *path, const json_t *val
     return code ? EXIT_CODE_INPUT : EXIT_CODE_OK;
 }
 
-exit_code config_read(const program *p, const command *c, const char *path, void *settings) {
+/* The object "options" of a file, in *root, which the caller owns. */
+static exit_code load(const char *path, json_t **root, json_t **options) {
     json_error_t error;
     FILE *f = fopen(path, "re");
+    *root = NULL;
     if (!f)
         return report_error(EXIT_CODE_INPUT, "%s: cannot read it: %s", path, strerror(errno));
-    loaded = json_loadf(f, JSON_REJECT_DUPLICATES, &error);
+    *root = json_loadf(f, JSON_REJECT_DUPLICATES, &error);
     fclose(f);
-    if (!loaded)
+    if (!*root)
         return report_error(EXIT_CODE_INPUT, "%s: line %d: not JSON: %s; give the config.json of a "
                             "run", path, error.line, error.text);
-    const json_t *options = json_object_get(loaded, "options");
-    if (!json_is_object(options))
-        return report_error(EXIT_CODE_INPUT, "%s: has no object \"options\"; give the config.json "
-                            "of a run", path);
+    *options = json_object_get(*root, "options");
+    if (json_is_object(*options)) return EXIT_CODE_OK;
+    return report_error(EXIT_CODE_INPUT, "%s: has no object \"options\"; give the config.json of a "
+                        "run", path);
+}
+
+exit_code config_read(const program *p, const command *c, const char *path, void *settings) {
+    json_t *options = NULL;
+    exit_code code = load(path, &loaded, &options);
+    if (code) return code;
     const char *name;
     json_t *value;
-    exit_code code = EXIT_CODE_OK;
-    json_object_foreach((json_t *)(uintptr_t)options, name, value) {
+    json_object_foreach(options, name, value) {
         const option *o = command_find_option(c, name, strlen(name));
         code = o ? set_option(o, path, value, settings) : unknown(p, path, name);
         if (code) break;
     }
+    return code;
+}
+
+/* --- comparing --- */
+
+bool config_path(const char *dir, char *path, size_t size) {
+    const int n = snprintf(path, size, "%s/config.json", dir);
+    return n > 0 && (size_t)n < size && access(path, F_OK) == 0;
+}
+
+static bool is_listed(const char *list, const char *name) {
+    const size_t n = strlen(name);
+    for (const char *c = list; c; c = strchr(c, '|')) {
+        if (*c == '|') c++;
+        if (!strncmp(c, name, n) && (c[n] == '|' || !c[n])) return true;
+    }
+    return false;
+}
+
+/* The value in the file as one would type it, to be compared with option_text. */
+static const char *value_text(const json_t *value, char buf[64]) {
+    if (json_is_string(value)) return json_string_value(value);
+    if (json_is_true(value)) return "true";
+    if (json_is_integer(value)) {
+        snprintf(buf, 64, "%lld", (long long)json_integer_value(value));
+        return buf;
+    }
+    return json_is_real(value) ? number_text(json_real_value(value), 17, buf) : NULL;
+}
+
+static bool is_same(const option *o, const char *a, const char *b) {
+    if (!a || !b) return a == b;
+    const bool number = o->kind == OPTION_INTEGER || o->kind == OPTION_REAL;
+    return number ? strtod(a, NULL) == strtod(b, NULL) : !strcmp(a, b);
+}
+
+exit_code config_compare(const command *c, const char *dir, const void *settings,
+                         const char *may_differ) {
+    char path[4096], was[64], is[32];
+    json_t *root = NULL, *options = NULL;
+    const option *o;
+    if (!config_path(dir, path, sizeof path)) return EXIT_CODE_OK;
+    exit_code code = load(path, &root, &options);
+    for (int i = 0; !code && (o = command_option(c, i)); i++) {
+        const char *first = value_text(json_object_get(options, o->name), was),
+                   *now = option_text(o, settings, is);
+        if (is_listed(may_differ, o->name) || is_same(o, first, now)) continue;
+        code = report_error(EXIT_CODE_USAGE, "--%s %s: the run in %s was started with%s%s; leave "
+                            "the option out, or start a new run", o->name, now ? now : "left out",
+                            dir, first ? " " : "out it", first ? first : "");
+    }
+    json_decref(root);
     return code;
 }
 

@@ -231,23 +231,35 @@ static exit_code read_typed(const command *c, int argc, char **argv, void *setti
     return report_error(EXIT_CODE_USAGE, "a %s is needed; see --help", c->place);
 }
 
-/* The last --config of argv, NULL without one. */
-static const char *config_of(int argc, char **argv) {
-    const char *path = NULL;
+/* The last value of option `name` in argv, NULL without one. */
+static const char *typed_value(const char *name, int argc, char **argv) {
+    const char *value = NULL;
+    const size_t n = strlen(name);
     for (int i = 0; i < argc && strcmp(argv[i], "--"); i++) {
-        if (!strncmp(argv[i], "--config=", 9)) path = argv[i] + 9;
-        if (!strcmp(argv[i], "--config") && i + 1 < argc) path = argv[i + 1];
+        if (strncmp(argv[i], "--", 2) || strncmp(argv[i] + 2, name, n)) continue;
+        if (argv[i][2 + n] == '=') value = argv[i] + 3 + n;
+        if (!argv[i][2 + n] && i + 1 < argc) value = argv[i + 1];
     }
-    return path;
+    return value;
+}
+
+/* Options from files: --config, or the config.json of the run that goes on, if it has one. */
+static exit_code read_files(const program *p, const command *c, int argc, char **argv,
+                            void *settings) {
+    char path[4096];
+    const char *config = typed_value(every_command_options[0].name, argc, argv);
+    const char *dir = c->config_of ? typed_value(c->config_of, argc, argv) : NULL;
+    if (config) return config_read(p, c, config, settings);
+    if (!dir || !config_path(dir, path, sizeof path)) return EXIT_CODE_OK;
+    return config_read(p, c, path, settings);
 }
 
 static exit_code read_options(const program *p, const command *c, int argc, char **argv,
                               void *settings) {
     const option *o;
-    const char *config = config_of(argc, argv);
     for (int i = 0; (o = command_option(c, i)); i++)
         if (o->fallback && option_set(o, o->fallback, settings)) return EXIT_CODE_USAGE;
-    exit_code code = config ? config_read(p, c, config, settings) : EXIT_CODE_OK;
+    exit_code code = read_files(p, c, argc, argv, settings);
     if (!code) code = read_typed(c, argc, argv, settings);
     if (code) return code;
     for (int i = 0; (o = command_option(c, i)); i++)

@@ -26,6 +26,7 @@ exit_code exit_code_of(wf_status s) {
     case WF_OUTPUT:
     case WF_MEMORY: return EXIT_CODE_OUTPUT;
     case WF_ARGUMENT: return EXIT_CODE_USAGE;
+    case WF_NOT_FINITE: return EXIT_CODE_NOT_FINITE;
     default: return EXIT_CODE_RUNTIME;
     }
 }
