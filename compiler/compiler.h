@@ -95,6 +95,7 @@ typedef struct wf_program_info {
     uint32_t barriers;        /* a run, beside those inside launches */
     double flops;             /* of contractions, a run */
     int threads;
+    size_t buffer_bytes;      /* inputs and outputs */
 } wf_program_info;
 WF_API wf_program_info wf_program_describe(const wf_program *p);
 

@@ -93,6 +93,7 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .barriers = plan->n_barriers,
         .flops = flops_of(plan),
         .threads = p->threads,
+        .buffer_bytes = plan->buffer_bytes,
     };
     count_elementwise(plan, &info);
     return info;

@@ -14,9 +14,8 @@
 #include "models/convlstm/order.h"
 #include "models/convlstm/parts.h"
 #include "models/convlstm/recipe.h"
+#include "models/convlstm/record.h"
 #include "models/program/interrupt.h"
-#include "models/program/progress.h"
-#include "models/program/run_dir.h"
 
 typedef struct training {
     const settings *s;
@@ -30,7 +29,7 @@ typedef struct training {
     wf_image_scores scores;           /* of the last validation; NaN without clips for it */
     run_dir dir;
     int64_t position;                 /* in metrics.jsonl, when a checkpoint is written */
-    progress bar;
+    record record;
     double epoch_start;
 } training;
 
@@ -45,7 +44,7 @@ static wf_status open_source(training *t) {
     const int64_t n = clips_count(t->clips), size = clips_size(t->clips);
     const wf_shape clip = WF_SHAPE(clips_frames(t->clips) - 1, size, size, 1);
     const wf_source_part part[] = {{.name = "x", .shape = clip}, {.name = "target", .shape = clip}};
-    wf_status status = parts_cut(&t->parts, n, NULL, s->val, !s->no_shuffle, (uint64_t)s->seed);
+    wf_status status = parts_cut(&t->parts, n, s->splits, s->val, !s->no_shuffle, (uint64_t)s->seed);
     if (!status && t->parts.train < s->batch)
         status = wf_fail(WF_ARGUMENT, "%lld training clips (of %lld) do not fill a batch of %lld; "
                          "use more clips, a smaller --batch or a smaller --val",
@@ -74,7 +73,8 @@ static exit_code prepare(training *t) {
     if (s->steps && s->epochs)
         return report_error(EXIT_CODE_USAGE, "--steps and --epochs exclude each other");
     t->recipe = recipe_of(s);
-    const exit_code code = open_clips(&t->clips, s);
+    exit_code code = s->resume ? settings_of_run("train", s, s->resume) : EXIT_CODE_OK;
+    if (!code) code = open_clips(&t->clips, s);
     if (code) return code;
     wf_status status = open_source(t);
     t->params = wf_params_new((uint64_t)s->seed);
@@ -105,15 +105,19 @@ static wf_status start(void *user, const wf_trainer_at *at, bool resumed) {
     const wf_status status =
         at->step ? run_dir_continue(&t->dir, path, t->position) : run_dir_open(&t->dir, path);
     if (status) return status;
-    const wf_program_info plan = wf_program_describe(t->step.program);
+    const int64_t shown = t->parts.val < 2 ? t->parts.val : 2;
+    const wf_status opened =
+        record_open(&t->record, &t->dir, t->s, &t->step, t->params, t->clips,
+                    t->parts.index + t->parts.train, shown, at->step, at->steps);
+    if (opened) return opened;
     if (at->step)
         report_progress("going on after step %lld", (long long)at->step);
     report_progress("%lld parameters; %lld clips to train on, %lld to validate; %lld steps of %lld "
-                    "clips; %.0f MiB", (long long)wf_params_elements(t->params),
+                    "clips", (long long)wf_params_elements(t->params),
                     (long long)t->parts.train, (long long)t->parts.val, (long long)at->steps,
-                    (long long)t->s->batch,
-                    (double)(plan.arena_bytes + plan.scratch_bytes) / (1 << 20));
-    progress_open(&t->bar, "training", at->step, at->steps);
+                    (long long)t->s->batch);
+    record_epoch(&t->record, at->step / at->epoch_steps + 1,
+                 (at->steps - 1) / at->epoch_steps + 1);
     t->epoch_start = report_seconds();
     return WF_OK;
 }
@@ -121,7 +125,7 @@ static wf_status start(void *user, const wf_trainer_at *at, bool resumed) {
 static wf_status after_step(void *user, const wf_trainer_at *at) {
     training *t = user;
     json_row row;
-    progress_step(&t->bar, at->step, at->loss);
+    record_step(&t->record, at->step, at->loss);
     if (at->step % t->s->log_every && at->step != at->steps) return WF_OK;
     row_open(&row, NULL);
     row_integer(&row, "step", at->step);
@@ -186,7 +190,9 @@ static wf_status after_epoch(void *user, const wf_trainer_at *at) {
                         "lr %.3g  %.1f s", (long long)at->epoch, t->scores.loss, t->scores.mae,
                         t->scores.psnr, t->scores.ssim_clamped, at->is_best ? "  (best)" : "",
                         at->lr, seconds);
-    return run_dir_row(&t->dir, &row);
+    record_epoch(&t->record, at->epoch + 1, (at->steps - 1) / at->epoch_steps + 1);
+    const wf_status status = run_dir_row(&t->dir, &row);
+    return status ? status : record_epoch_end(&t->record, at->is_best);
 }
 
 static wf_status before_save(void *user, const wf_trainer_at *at) {
@@ -256,7 +262,7 @@ static exit_code train(training *t) {
     };
     interrupt_watch();
     const wf_status status = wf_trainer_run(&trainer, &result);
-    progress_close(&t->bar);
+    record_close(&t->record);
     return finish(t, status, &result);
 }
 

@@ -6,12 +6,16 @@
 #include <string.h>
 #include <time.h>
 
-static const char *program_name = "weft", *command_name;
+static const char *program_name = "weft", *command_name, *place;
 static bool bar_shown;
 
 void report_set_name(const char *program, const char *command) {
     program_name = program;
     command_name = command;
+}
+
+void report_set_place(const char *file) {
+    place = file;
 }
 
 exit_code exit_code_of(wf_status s) {
@@ -40,6 +44,7 @@ static void write_line(const char *prefix, const char *format, va_list arguments
         n = (size_t)snprintf(line, 256, "%s%s%s: ", prefix, command_name ? " " : "",
                              command_name ? command_name : "");
         if (n > 255) n = 255;
+        if (place) n += (size_t)snprintf(line + n, 1024, "%.1000s: ", place);
     }
     vsnprintf(line + n, sizeof line - n - 1, format, arguments);
     for (char *c = line; *c; c++)
