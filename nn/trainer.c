@@ -247,6 +247,7 @@ static wf_status begin(training *r) {
                         .scale = 1};
     r->at = (wf_trainer_at){.loss = NAN, .norm = NAN};
     wf_status status = WF_OK;
+    if (t->dir) wf_file_sweep(t->dir);
     if (t->resume) status = load_checkpoint(r);
     else if (t->dir) status = wf_checkpoint_remove(t->dir);
     if (status) return status;
