@@ -132,7 +132,7 @@ static void expect_no_leftovers(const char *name) {
     DIR *d = opendir(in_folder(name));
     cr_assert(d);
     for (const struct dirent *e; (e = readdir(d));)
-        cr_assert(!strncmp(e->d_name, ".weft", 5) == 0, "%s is left over", e->d_name);
+        cr_assert(strncmp(e->d_name, ".weft", 5) != 0, "%s is left over", e->d_name);
     closedir(d);
 }
 
