@@ -28,7 +28,7 @@ typedef struct training {
     evaluator validation;             /* only with validation clips */
     wf_image_scores scores;           /* of the last validation; NaN without clips for it */
     run_dir dir;
-    int64_t position;                 /* in metrics.jsonl, when a checkpoint is written */
+    int64_t rows;                     /* in metrics.jsonl when a checkpoint is written */
     record record;
     double epoch_start;
 } training;
@@ -103,7 +103,7 @@ static wf_status start(void *user, const wf_trainer_at *at, bool resumed) {
     training *t = user;
     const char *path = t->s->resume ? t->s->resume : t->s->out;
     const wf_status status =
-        at->step ? run_dir_continue(&t->dir, path, t->position) : run_dir_open(&t->dir, path);
+        at->step ? run_dir_continue(&t->dir, path, t->rows) : run_dir_open(&t->dir, path);
     if (status) return status;
     const int64_t shown = t->parts.val < 2 ? t->parts.val : 2;
     const wf_status opened =
@@ -197,7 +197,7 @@ static wf_status after_epoch(void *user, const wf_trainer_at *at) {
 
 static wf_status before_save(void *user, const wf_trainer_at *at) {
     training *t = user;
-    t->position = run_dir_position(&t->dir);
+    t->rows = t->dir.rows;
     return run_dir_sync(&t->dir);
 }
 
@@ -230,7 +230,7 @@ static exit_code finish(const training *t, wf_status status, const wf_trainer_re
 
 static exit_code train(training *t) {
     const settings *s = t->s;
-    const wf_state position = {"log.position", WF_I64, WF_SCALAR, &t->position};
+    const wf_state log = {"log.rows", WF_I64, WF_SCALAR, &t->rows};
     wf_trainer_result result;
     t->scores = (wf_image_scores){NAN, NAN, NAN, NAN, NAN};
     const wf_trainer trainer = {
@@ -247,7 +247,7 @@ static exit_code train(training *t) {
         .dir = s->resume ? s->resume : s->out,
         .save_every = s->save_every,
         .resume = s->resume != NULL,
-        .state = &position,
+        .state = &log,
         .n_state = 1,
         .graph = s->detect_anomaly ? t->step.graph : NULL,
         .compile = compile_options(s),

@@ -25,6 +25,7 @@ static wf_status make_directories(char *path) {
 
 static wf_status open_metrics(run_dir *d, const char *path, const char *mode) {
     d->metrics = NULL;
+    d->rows = 0;
     const size_t n = strlen(path);
     if (n == 0 || n >= sizeof d->path)
         return wf_fail(WF_OUTPUT, "the name of the run directory is %s",
@@ -42,23 +43,26 @@ wf_status run_dir_open(run_dir *d, const char *path) {
     return open_metrics(d, path, "we");
 }
 
-wf_status run_dir_continue(run_dir *d, const char *path, int64_t position) {
-    struct stat s;
-    const wf_status status = open_metrics(d, path, "ae");
-    if (status) return status;
-    const int fd = fileno(d->metrics);
-    const char *file = run_dir_file(d, "metrics.jsonl");
-    if (fstat(fd, &s) || s.st_size < position)
-        return wf_fail(WF_INPUT, "%s: shorter than the checkpoint says (%lld bytes); its rows are "
-                       "lost, start a new run", file, (long long)position);
-    if (ftruncate(fd, (off_t)position) || fseeko(d->metrics, 0, SEEK_END))
-        return wf_fail(WF_OUTPUT, "%s: cannot write: %s", file, strerror(errno));
-    return WF_OK;
+/* The bytes of the first `rows` rows of f, read from its start; -1 if it has fewer. */
+static int64_t bytes_of_rows(FILE *f, int64_t rows) {
+    int64_t bytes = 0;
+    rewind(f);
+    for (int c; rows > 0 && (c = getc(f)) != EOF; bytes++) rows -= c == '\n';
+    return rows > 0 ? -1 : bytes;
 }
 
-int64_t run_dir_position(const run_dir *d) {
-    struct stat s;
-    return d->metrics && fstat(fileno(d->metrics), &s) == 0 ? (int64_t)s.st_size : 0;
+wf_status run_dir_continue(run_dir *d, const char *path, int64_t rows) {
+    const wf_status status = open_metrics(d, path, "a+e");
+    if (status) return status;
+    const char *file = run_dir_file(d, "metrics.jsonl");
+    const int64_t bytes = bytes_of_rows(d->metrics, rows);
+    if (bytes < 0)
+        return wf_fail(WF_INPUT, "%s: has fewer than the %lld rows that the checkpoint says; start "
+                       "a new run", file, (long long)rows);
+    d->rows = rows;
+    if (fseeko(d->metrics, 0, SEEK_END) || ftruncate(fileno(d->metrics), (off_t)bytes))
+        return wf_fail(WF_OUTPUT, "%s: cannot write: %s", file, strerror(errno));
+    return WF_OK;
 }
 
 wf_status run_dir_sync(run_dir *d) {
@@ -82,6 +86,7 @@ wf_status run_dir_row(run_dir *d, const json_row *row) {
     if (fprintf(d->metrics, "%s\n", row->text) < 0 || fflush(d->metrics))
         return wf_fail(WF_OUTPUT, "%s: cannot write: %s", run_dir_file(d, "metrics.jsonl"),
                        strerror(errno));
+    d->rows++;
     return WF_OK;
 }
 

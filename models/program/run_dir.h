@@ -15,18 +15,17 @@ typedef struct run_dir {
     char path[RUN_DIR_MAX_PATH];
     char file[RUN_DIR_MAX_PATH + 64]; /* scratch of run_dir_file */
     FILE *metrics;
+    int64_t rows; /* that metrics.jsonl has: what to hand to run_dir_continue */
 } run_dir;
 
 /* Opens `path` for a new run; metrics.jsonl starts empty, other files stay until they are replaced.
  * Errors: WF_OUTPUT. Closing is due even after an error. */
 wf_status run_dir_open(run_dir *d, const char *path);
 
-/* Opens `path` to go on with a run: metrics.jsonl keeps its first `position` bytes, which must be
- * there. Errors: WF_INPUT if they are not, WF_OUTPUT. */
-wf_status run_dir_continue(run_dir *d, const char *path, int64_t position);
-
-/* The size of metrics.jsonl: what to hand to run_dir_continue. */
-int64_t run_dir_position(const run_dir *d);
+/* Opens `path` to go on with a run: metrics.jsonl keeps its first `rows` rows, which must be there.
+ * (Rows and not bytes, because the times in them differ in length from run to run.)
+ * Errors: WF_INPUT if they are not, WF_OUTPUT. */
+wf_status run_dir_continue(run_dir *d, const char *path, int64_t rows);
 
 /* Waits until the rows so far are on the disk: before a checkpoint that refers to them. */
 wf_status run_dir_sync(run_dir *d);
