@@ -165,8 +165,14 @@ PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
          tensor/cfunction.h tensor/array.h tensor/op.h tensor/graph.h autograd/autograd.h \
          compiler/compiler.h nn/nn.h nn/checkpoint.h nn/source.h nn/trainer.h
 
-install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)$(PREFIX)
-	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+SHARE = $(DESTDIR)$(PREFIX)/share
+MAN1  = $(SHARE)/man/man1/convlstm.1
+BASHC = $(SHARE)/bash-completion/completions/convlstm
+ZSHC  = $(SHARE)/zsh/site-functions/_convlstm
+
+install: all ## headers, libraries, pkg-config file, program, its manual and completions
+	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin \
+	    $(dir $(MAN1) $(BASHC) $(ZSHC))
 	$(Q)for h in $(PUBLIC); do \
 	    sed 's,#include "[a-z]*/\(.*\)",#include <weft/\1>,' $$h > $(INC)/$$(basename $$h) || exit 1; \
 	    chmod 644 $(INC)/$$(basename $$h); done
@@ -175,6 +181,10 @@ install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)
 	$(Q)ln -sf libweft.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libweft.so.0
 	$(Q)ln -sf libweft.so.0 $(DESTDIR)$(PREFIX)/lib/libweft.so
 	$(Q)install -m 755 $(B)/convlstm $(DESTDIR)$(PREFIX)/bin/
+	$(Q)$(B)/convlstm --man > $(MAN1)
+	$(Q)$(B)/convlstm --completion bash > $(BASHC)
+	$(Q)$(B)/convlstm --completion zsh > $(ZSHC)
+	$(Q)chmod 644 $(MAN1) $(BASHC) $(ZSHC)
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'Name: weft' 'Description: neural networks as plain C programs' \
 	    'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lweft' \
 	    'Libs.private: -fopenmp $(LIBS)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc
@@ -182,7 +192,8 @@ install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)
 uninstall: ## remove what install put there
 	$(Q)rm -rf $(INC)
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/lib/libweft.a $(DESTDIR)$(PREFIX)/lib/libweft.so* \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc $(DESTDIR)$(PREFIX)/bin/convlstm
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc $(DESTDIR)$(PREFIX)/bin/convlstm \
+	    $(MAN1) $(BASHC) $(ZSHC)
 
 clean: ## remove build/ and the quick run
 	$(Q)rm -rf $(B) $(RUN)

@@ -117,7 +117,7 @@ typedef struct wf_runtime_info {
     const char *isa;                  /* of the kernels: WF_ISA, else the best that is here */
     const char *jit;                  /* WF_JIT: off, background, sync */
     char cpu[128];                    /* "" where the system does not tell */
-    int threads, cores;               /* what a program takes by default; what the process may use */
+    int threads, cores;               /* that a program takes by default; that it may use */
     char compiler[1024];              /* of generated code; "" if there is none */
     char compiler_problem[256];       /* why not */
     char cache[1024];                 /* the folder of compiled code; "" if none can be named */

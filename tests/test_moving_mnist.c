@@ -433,7 +433,7 @@ Test(moving_mnist, gif_read_back) {
         for (int p = 0; p < 4; p++) {
             for (int i = 0; i < 16; i++)
                 image[t][p][i] = (float)((i + t * (p + 1)) % 16) / 12 - .1f;
-            panel[t * 4 + p] = (picture_panel){image[t][p], p % 2 ? NULL : caption[t]};
+            panel[t * 4 + p] = (picture_panel){image[t][p], p % 2 ? NULL : caption[t], p % 2};
         }
     }
     const picture movie = {FRAMES, 2, 2, 4, 8, 7, panel};
@@ -471,7 +471,8 @@ Test(moving_mnist, gif_read_back) {
 Test(moving_mnist, gif_edges) {
     const char *path = temp_path(folder, "e.gif");
     const float odd[4] = {NAN, INFINITY, -INFINITY, 2};
-    const picture_panel panel[2] = {{odd, "a caption far too long for this \xff\x01 panel"}, {odd, ""}};
+    const picture_panel panel[2] = {{odd, "a caption far too long for this \xff\x01 panel", 0},
+                                    {odd, "", 1}};
     cr_assert(!gif_write(path, &(picture){2, 1, 1, 2, 1, 0, panel}), "%s", wf_error());
     int error;
     GifFileType *g = DGifOpenFileName(path, &error);

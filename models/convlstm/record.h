@@ -15,9 +15,9 @@ typedef struct record {
     progress bar;
 } record;
 
-/* Shows the table, writes config.json (with the hash of the data; not if the run goes on), takes the clips of samples.gif:
- * index[0 .. n), none if n is 0. step: the compiled training step; `done` of `total` steps lie
- * behind. Closing is due even after an error. */
+/* Shows the table, writes config.json (with the hash of the data; not if the run goes on), takes
+ * the clips of samples.gif: index[0 .. n), none if n is 0. step: the compiled training step; `done`
+ * of `total` steps lie behind. Closing is due even after an error. */
 wf_status record_open(record *r, run_dir *dir, const settings *s, const convlstm_program *step,
                       wf_params *p, const clips *c, const int64_t *index, int64_t n, int64_t done,
                       int64_t total);

@@ -30,7 +30,7 @@ int64_t clips_frames(const clips *c); /* T; x and y have T - 1 */
 int64_t clips_size(const clips *c);   /* S */
 
 /* SHA-256, in hexadecimal, of what the clips come from: all bytes of the npy file's array or of
- * MNIST's images; of the built-in digits, the first thousand of the split. The seed is not in it. */
+ * MNIST's images; of the built-in digits, the first thousand of the split. Without the seed. */
 #define CLIPS_HASH 65
 void clips_hash(const clips *c, char hash[CLIPS_HASH]);
 

@@ -1,5 +1,5 @@
-/* Animated GIFs, see gif.h: frames from picture.c, compressed by giflib straight into an atomic file.
- * After the first frame only the rectangle that changed is stored. */
+/* Animated GIFs, see gif.h: frames from picture.c, compressed by giflib straight into an atomic
+ * file. After the first frame only the rectangle that changed is stored. */
 #include "models/moving_mnist/gif.h"
 
 #include <gif_lib.h>

@@ -16,7 +16,7 @@
 #define GAP 4
 #define MARGIN 4         /* between strip and text */
 #define MAX_SIDE 65535   /* GIF's */
-#define MIN_ZOOM_WIDTH 160 /* panels this wide get captions of double size */
+#define MIN_ZOOM_WIDTH 212 /* panels this wide get captions of double size: 17 letters fit */
 
 void picture_palette(picture_colour colour[PICTURE_COLOURS]) {
     memset(colour, 0, PICTURE_COLOURS * sizeof *colour);

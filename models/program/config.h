@@ -10,8 +10,8 @@
 
 #include "models/program/options.h"
 
-/* Sets the options that `path` has; those of other commands of the program are left out. Texts stay until
- * the process ends. Anything wrong in the file is reported with its name: EXIT_CODE_INPUT. */
+/* Sets the options that `path` has; those of other commands of the program are left out. Texts stay
+ * until the process ends. Anything wrong in the file is reported with its name: EXIT_CODE_INPUT. */
 exit_code config_read(const program *p, const command *c, const char *path, void *settings);
 
 /* DIR/config.json into path; false if there is none, or the name is too long. */

@@ -188,7 +188,8 @@ static void put_ticks_x(FILE *f, const axis *x, const axis *y) {
     for (double k = ceil(x->low / step); k * step <= x->high; k++) {
         const double v = fabs(k) < 0.5 ? 0 : k * step, at = place(x, v, false);
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fv%.1f\"/>"
-                   "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.9g</text>\n",
+                   "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.9g"
+                   "</text>\n",
                 at, y->at, y->length, at, y->at + y->length + 18, v);
     }
 }

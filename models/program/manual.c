@@ -78,7 +78,8 @@ exit_code manual_print(const program *p) {
     printf(".SH COMMANDS\n");
     for (int i = 0; i < p->n_commands; i++) put_command_roff(p, &p->commands[i]);
     printf(".SS Every command\n");
-    for (int i = 0; i < every_command_group.n; i++) put_option_roff(&every_command_group.options[i]);
+    for (int i = 0; i < every_command_group.n; i++)
+        put_option_roff(&every_command_group.options[i]);
     printf(".SH EXIT STATUS\n");
 #define X(name, value, text) printf(".TP\n.B %d\n%s\n", value, text);
     EXIT_CODE_MAP(X)
@@ -125,10 +126,12 @@ static void put_bash_command(const command *c) {
     const option *o;
     printf("    %s)\n        case $before in\n", c->name);
     for (int i = 0; (o = command_option(c, i)); i++) put_bash_option(o);
-    for (int i = 0; i < every_command_group.n; i++) put_bash_option(&every_command_group.options[i]);
+    for (int i = 0; i < every_command_group.n; i++)
+        put_bash_option(&every_command_group.options[i]);
     printf("        esac\n");
     if (c->place)
-        printf("        [[ $word == -* ]] || { COMPREPLY=($(compgen -%c -- \"$word\")); return; }\n",
+        printf("        [[ $word == -* ]] ||\n"
+               "            { COMPREPLY=($(compgen -%c -- \"$word\")); return; }\n",
                !strcmp(c->place, "DIR") ? 'd' : 'f');
     printf("        COMPREPLY=($(compgen -W '");
     for (int i = 0; (o = command_option(c, i)); i++) printf("--%s ", o->name);
@@ -181,16 +184,18 @@ static void put_zsh_command(const command *c) {
     const option *o;
     printf("    %s)\n        _arguments", c->name);
     for (int i = 0; (o = command_option(c, i)); i++) put_zsh_option(o);
-    for (int i = 0; i < every_command_group.n; i++) put_zsh_option(&every_command_group.options[i]);
+    for (int i = 0; i < every_command_group.n; i++)
+        put_zsh_option(&every_command_group.options[i]);
     if (c->place)
-        printf(" \\\n            '*:%s:_files%s'", c->place, !strcmp(c->place, "DIR") ? " -/" : "");
+        printf(" \\\n            '*:%s:_files%s'", c->place,
+               !strcmp(c->place, "DIR") ? " -/" : "");
     printf(" ;;\n");
 }
 
 static void print_zsh(const program *p) {
     printf("#compdef %s\n# zsh completion for %s, made by `%s --completion zsh`\n_%s() {\n"
-           "    if ((CURRENT == 2)); then\n        local -a commands\n        commands=(\n", p->name,
-           p->name, p->name, p->name);
+           "    if ((CURRENT == 2)); then\n        local -a commands\n        commands=(\n",
+           p->name, p->name, p->name, p->name);
     for (int i = 0; i < p->n_commands; i++) {
         printf("            '%s:", p->commands[i].name);
         put_zsh(p->commands[i].summary);

@@ -51,7 +51,7 @@ typedef struct command {
     exit_code (*run)(const void *settings);
     const char *place; /* "DIR": the command takes one or more; NULL: none */
     size_t places;     /* offset of a `places` in the settings */
-    const char *config_of; /* "resume": --resume DIR reads DIR/config.json as --config would; NULL */
+    const char *config_of; /* "resume": --resume DIR reads DIR/config.json as --config would */
 } command;
 
 typedef struct program {

@@ -28,7 +28,8 @@ exit_code exit_code_of(wf_status s);
 /* "convlstm train": what every line on stderr begins with. Borrowed. */
 void report_set_name(const char *program, const char *command);
 
-/* A file that the next messages are about: "convlstm train: FILE: MESSAGE". NULL: none. Borrowed. */
+/* A file that the next messages are about: "convlstm train: FILE: MESSAGE". NULL: none.
+ * Borrowed. */
 void report_set_place(const char *file);
 
 /* Prints "convlstm train: MESSAGE" and returns `code`, so that a failing function ends
