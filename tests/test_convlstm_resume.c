@@ -168,11 +168,11 @@ Test(convlstm_resume, killed_at_random_moments) {
 static void wait_for_rows(const char *path, int rows) {
     static char text[1 << 18];
     for (int tries = 0; tries < 6000; tries++) {
+        text[0] = 0;
         read_file(path, text, sizeof text);
         int n = 0;
         for (const char *c = text; *c; c++) n += *c == '\n';
         if (n >= rows) return;
-        text[0] = 0;
         wait_ms(5);
     }
     cr_assert(false, "%s never had %d rows", path, rows);
