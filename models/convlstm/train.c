@@ -1,5 +1,6 @@
 /* convlstm train: the training step over clips, a validation after every epoch, weights,
- * checkpoints and metrics in a run directory. The loop is nn/trainer.h's; this file is what surrounds it.
+ * checkpoints and metrics in a run directory. The loop is nn/trainer.h's; this file is what
+ * surrounds it.
  *
  *   - Everything that can be refused is refused before the run directory is touched.
  *   - last.safetensors holds the weights after each epoch, best.safetensors those with the least
