@@ -139,6 +139,10 @@ fuzz: ## random graphs against the reference: 20,000; N=n so many, FROM=n from t
 	$(Q)WF_FUZZ_N=$(N) WF_FUZZ_FIRST=$(FROM) WF_FUZZ_SEED=$(SEED) \
 	    $(B)/weft-tests -j1 --filter 'compiler_random/*'
 
+test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves under fault injection
+	@+$(make) $(B)/weft-tests $(B)/convlstm
+	$(Q)sh tests/slow.sh $(B)
+
 bench: ## measure: verifies each result before timing it
 	@+$(make) $(BENCH_BIN) $(B)/convlstm
 	$(Q)sh bench/run.sh $(B)
@@ -166,10 +170,16 @@ INC = $(DESTDIR)$(PREFIX)/include/weft
 PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
          tensor/cfunction.h tensor/text.h tensor/array.h tensor/op.h tensor/attr.h tensor/graph.h \
          autograd/autograd.h compiler/compiler.h compiler/function.h nn/nn.h nn/check.h \
-         nn/recurrent.h
+         nn/recurrent.h nn/checkpoint.h nn/source.h nn/trainer.h
 
-install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)$(PREFIX)
-	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+SHARE = $(DESTDIR)$(PREFIX)/share
+MAN1  = $(SHARE)/man/man1/convlstm.1
+BASHC = $(SHARE)/bash-completion/completions/convlstm
+ZSHC  = $(SHARE)/zsh/site-functions/_convlstm
+
+install: all ## headers, libraries, pkg-config file, program, its manual and completions
+	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin \
+	    $(dir $(MAN1) $(BASHC) $(ZSHC))
 	$(Q)for h in $(PUBLIC); do \
 	    sed 's,#include "[a-z]*/\(.*\)",#include <weft/\1>,' $$h > $(INC)/$$(basename $$h) || exit 1; \
 	    chmod 644 $(INC)/$$(basename $$h); done
@@ -178,6 +188,10 @@ install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)
 	$(Q)ln -sf libweft.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libweft.so.0
 	$(Q)ln -sf libweft.so.0 $(DESTDIR)$(PREFIX)/lib/libweft.so
 	$(Q)install -m 755 $(B)/convlstm $(DESTDIR)$(PREFIX)/bin/
+	$(Q)$(B)/convlstm --man > $(MAN1)
+	$(Q)$(B)/convlstm --completion bash > $(BASHC)
+	$(Q)$(B)/convlstm --completion zsh > $(ZSHC)
+	$(Q)chmod 644 $(MAN1) $(BASHC) $(ZSHC)
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'Name: weft' 'Description: neural networks as plain C programs' \
 	    'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lweft' \
 	    'Libs.private: -fopenmp $(LIBS)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc
@@ -185,7 +199,8 @@ install: all ## headers, libraries, pkg-config file and program under $(DESTDIR)
 uninstall: ## remove what install put there
 	$(Q)rm -rf $(INC)
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/lib/libweft.a $(DESTDIR)$(PREFIX)/lib/libweft.so* \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc $(DESTDIR)$(PREFIX)/bin/convlstm
+	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc $(DESTDIR)$(PREFIX)/bin/convlstm \
+	    $(MAN1) $(BASHC) $(ZSHC)
 
 clean: ## remove build/ and the quick run
 	$(Q)rm -rf $(B) $(RUN)
@@ -193,4 +208,5 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin test fuzz bench data lint layers san install uninstall clean help
+.PHONY: all setup run run-plugin test test-slow fuzz bench data lint layers san install uninstall \
+        clean help

@@ -102,6 +102,7 @@ wf_cache wf_cache_open(void) {
     const char *why = c.dir >= 0                     ? unsafe(c.dir)
                       : e == ELOOP || e == ENOTDIR ? "is no directory"
                                                      : NULL;
+    c.why = why;
     if (why) {
         report_unsafe(c.path, why);
         wf_cache_close(&c);

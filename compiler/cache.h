@@ -20,6 +20,7 @@ enum { WF_CACHE_KEY = 65, WF_CACHE_PATH = 1024 };
 
 typedef struct wf_cache {
     int dir; /* -1: nothing is cached */
+    const char *why; /* the directory is unsafe; NULL otherwise */
     char path[WF_CACHE_PATH];
 } wf_cache;
 

@@ -116,6 +116,17 @@ static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off
 
 /* --- the program ------------------------------------------------------------------------------ */
 
+static wf_status check_memory(const wf_program *p, const wf_compile_opt *o) {
+    const int threads = o->threads ? o->threads : omp_get_max_threads();
+    size_t bytes = 0;
+    const bool fits = wf_mul_size(p->scratch_step, (size_t)threads, &bytes) &&
+                      wf_add_size(bytes, p->plan.arena_bytes, &bytes) &&
+                      wf_add_size(bytes, p->plan.buffer_bytes, &bytes);
+    if (!o->most_bytes || (fits && bytes <= o->most_bytes)) return WF_OK;
+    return wf_fail(WF_MEMORY, "the program needs %zu MiB of memory, %zu MiB can be had; make the "
+                   "batch, the frames or the network smaller", bytes >> 20, o->most_bytes >> 20);
+}
+
 static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *output, int n,
                        const wf_compile_opt *o) {
     wf_status s = run_passes(written, &p->stage, o->off, WF_COUNT(passes));
@@ -127,7 +138,8 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
     if (!wf_align_size(p->plan.scratch_bytes, WF_ALIGN, &p->scratch_step) ||
         !wf_add_size(p->scratch_step, p->plan.chain_bytes, &p->scratch_step))
         return wf_fail(WF_MEMORY, "a kernel's scratch is too large");
-    s = wf_program_set_threads(p, o->threads);
+    s = check_memory(p, o);
+    if (!s) s = wf_program_set_threads(p, o->threads);
     if (!s) s = wf_region_map(&p->arena, p->plan.arena_bytes, p->threads, "intermediate values");
     if (!s) s = wf_region_map(&p->buffers, p->plan.buffer_bytes, p->threads, "inputs and outputs");
     if (!s) s = wf_plan_bind(&p->plan, p->arena.data, p->buffers.data, p->threads);

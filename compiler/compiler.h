@@ -50,6 +50,8 @@ typedef struct wf_compile_opt {
     size_t memory;    /* bytes for intermediate values, at most; what does not fit is computed again
                          when it is needed, with the same bits. 0: no limit */
     bool no_assign;   /* leave out the graph's assignments (default: all of them are effects) */
+    size_t most_bytes; /* refuse a plan of more (arena, buffers, scratch) before any of it is
+                          mapped: WF_MEMORY, both numbers in the message; 0: no limit */
 } wf_compile_opt;
 
 /* Compiles outputs[0 .. n) and, unless o.no_assign, every wf_assign of the graph.
@@ -104,6 +106,7 @@ typedef struct wf_program_info {
     double recompute_flops;   /* of them, contractions */
     double recompute_bytes;   /* more read and written by all launches */
     int threads;
+    size_t buffer_bytes;      /* inputs and outputs */
 } wf_program_info;
 WF_API wf_program_info wf_program_describe(const wf_program *p);
 
@@ -159,6 +162,35 @@ WF_API wf_status wf_profile_table(const wf_program *p, FILE *f, uint32_t rows);
  * for each barrier that it waited at. Errors: also WF_OUTPUT. */
 WF_API wf_status wf_profile_trace(const wf_program *p, FILE *f);
 
+/* What the nodes of each scope of a graph come to, in order of the scopes' first use. */
+typedef struct wf_scope_info {
+    const char *scope; /* "convlstm0/t3"; "" at the top; owner: the graph */
+    wf_tensor last;    /* its last value that is no leaf; poison if it has none */
+    double flops;      /* of contractions, as written; terms in the padding count */
+    uint32_t nodes;
+} wf_scope_info;
+/* *out (*n) is the caller's to free(). Errors: WF_MODEL if the graph is poisoned; WF_MEMORY. */
+WF_API wf_status wf_graph_scopes(const wf_graph *g, wf_scope_info **out, size_t *n);
+/* The scope of a value, "" for poison. Owner: the graph. */
+WF_API const char *wf_scope_of(wf_tensor t);
+
+/* What the library found on this machine. */
+typedef struct wf_runtime_info {
+    const char *version, *built_with; /* "0.1.0", "gcc 12.2.0" */
+    const char *isa;                  /* of the kernels: WF_ISA, else the best that is here */
+    const char *jit;                  /* WF_JIT: off, background, sync */
+    char cpu[128];                    /* "" where the system does not tell */
+    int threads, cores;               /* that a program takes by default; that it may use */
+    char compiler[1024];              /* of generated code; "" if there is none */
+    char compiler_problem[256];       /* why not */
+    char cache[1024];                 /* the folder of compiled code; "" if none can be named */
+    char cache_problem[256];          /* why it is not used or not written; "" if it is */
+    bool cache_usable;
+    int64_t cache_entries, cache_bytes;
+} wf_runtime_info;
+/* Makes the cache's folder where it is missing, as compiling does. */
+WF_API void wf_runtime_describe(wf_runtime_info *info);
+
 /* Writes the graph (or the program's graph after the passes, with its outputs) as text, one node a
  * line; more ways of writing, and reading, are in tensor/text.h. */
 WF_API wf_status wf_graph_dump(const wf_graph *g, FILE *f);
@@ -179,6 +211,14 @@ WF_API wf_status wf_eval(wf_tensor t, void *buffer, size_t bytes);
 /* Computes t and writes it to f (wf_print: stdout) with name, type and at most ~100 elements. */
 WF_API wf_status wf_fprint(FILE *f, wf_tensor t);
 WF_API wf_status wf_print(wf_tensor t);
+
+/* Which operation of g first gives a value that is not finite, with the inputs as they are in p, a
+ * program compiled from g, and the leaves as they are now: bring them back to what they were before
+ * the run that failed. Runs the graph once more with a probe on every value (which stay in g).
+ *   text  (size bytes) one line: operation, scope, the node as wf_graph_dump has it
+ * Errors   WF_NOT_FOUND if all is finite; those of wf_compile. */
+WF_API wf_status wf_find_anomaly(wf_graph *g, wf_program *p, wf_compile_opt o, char *text,
+                                 size_t size);
 
 /* --- pictures
  * ------------------------------------------------------------------------------------- Text for

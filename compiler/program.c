@@ -88,6 +88,7 @@ wf_program_info wf_program_describe(const wf_program *p) {
         .recompute_bytes = p->recompute.bytes,
         .flops = wf_plan_flops(plan),
         .threads = p->threads,
+        .buffer_bytes = plan->buffer_bytes,
     };
     for (uint32_t i = 0; i < plan->n_chain; i++) info.chained += plan->chain[i].n;
     count_elementwise(plan, &info);

@@ -245,6 +245,21 @@ typedef struct wf_dropout_opt {
 } wf_dropout_opt;
 WF_API wf_tensor wf_nn_dropout(wf_params *p, const char *name, wf_tensor x, wf_dropout_opt o);
 
+/* --- the table of a model (nn/summary.c) ------------------------------------------------------ */
+
+/* A layer: a scope in which trainable parameters are made, with the scopes below it. */
+typedef struct wf_layer_info {
+    const char *name; /* the scope: "encoder/conv1"; owner: the graph */
+    wf_dtype dtype;
+    wf_shape shape;   /* of its last value: its output */
+    int64_t params;   /* trainable elements */
+    double flops;     /* of contractions, as written */
+    uint32_t last;    /* node of that value */
+} wf_layer_info;
+/* The layers of a graph in order of creation: call it before wf_grad or an optimiser adds nodes.
+ * *out (*n) is the caller's to free(). Errors: WF_MODEL, WF_MEMORY. */
+WF_API wf_status wf_nn_summary(const wf_params *p, wf_graph *g, wf_layer_info **out, size_t *n);
+
 /* --- losses: means over all elements (rows for cross entropy), scalars ------------------------ */
 WF_API wf_tensor wf_nn_mse(wf_tensor y, wf_tensor target);
 WF_API wf_tensor wf_nn_l1(wf_tensor y, wf_tensor target);
@@ -330,7 +345,7 @@ typedef enum wf_schedule_kind {
 typedef struct wf_schedule {
     wf_schedule_kind kind;
     double lr;             /* base */
-    int64_t warmup;        /* steps of linear rise, all kinds but PLATEAU and ONE_CYCLE */
+    int64_t warmup;        /* steps of linear rise, all kinds but ONE_CYCLE */
     int64_t total;         /* COSINE, LINEAR: steps until min_lr, warm-up included; ONE_CYCLE */
     double min_lr;
     int64_t step_size;     /* STEP */
@@ -370,4 +385,7 @@ WF_API wf_image_scores wf_image_metrics_scores(const wf_image_metrics *m);
 
 #include "nn/check.h"
 #include "nn/recurrent.h"
+#include "nn/checkpoint.h"
+#include "nn/source.h"
+#include "nn/trainer.h"
 #endif

@@ -22,9 +22,10 @@ static double one_cycle(const wf_schedule *s, int64_t step) {
 }
 
 double wf_schedule_lr(const wf_schedule *s, int64_t step) {
-    if (s->kind == WF_SCHEDULE_PLATEAU) return s->started ? s->current : s->lr;
+    const double rise = step < s->warmup ? (double)(step + 1) / (double)s->warmup : 1;
+    if (s->kind == WF_SCHEDULE_PLATEAU) return (s->started ? s->current : s->lr) * rise;
     if (s->kind == WF_SCHEDULE_ONE_CYCLE) return one_cycle(s, step);
-    if (step < s->warmup) return s->lr * (double)(step + 1) / (double)s->warmup;
+    if (step < s->warmup) return s->lr * rise;
     const int64_t since = step - s->warmup, span = s->total - s->warmup;
     switch (s->kind) {
     case WF_SCHEDULE_STEP:

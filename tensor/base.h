@@ -43,6 +43,7 @@ WF_API const char *wf_version(void);
     X(MEMORY, "not enough memory")                                                                 \
     X(NOT_FOUND, "no such name")                                                                   \
     X(UNSUPPORTED, "not supported here")                                                           \
+    X(NOT_FINITE, "a value is not finite")                                                         \
     X(INTERNAL, "a bug in Weft")
 
 typedef enum wf_status {

@@ -13,67 +13,7 @@
 
 #include "tensor/tensor.h"
 
-#define SMALL "--hidden 2 --frames 4 --clips 22 --batch 4"
-
-static char folder[] = "/tmp/weft-convlstm-XXXXXX"; /* of one test; every test is a process */
-static char out_text[1 << 16], err_text[1 << 16];
-
-static const char *in_folder(const char *name) {
-    static char path[4][256];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
-
-static size_t read_file(const char *path, char *buf, size_t size) {
-    FILE *f = fopen(path, "rb");
-    if (!f) return 0;
-    const size_t n = fread(buf, 1, size - 1, f);
-    buf[n] = 0;
-    fclose(f);
-    return n;
-}
-
-static void write_file(const char *path, const void *data, size_t n) {
-    FILE *f = fopen(path, "wb");
-    cr_assert(f && fwrite(data, 1, n, f) == n && fclose(f) == 0, "writing %s", path);
-}
-
-static bool exists(const char *path) {
-    return access(path, F_OK) == 0;
-}
-
-/* Runs the program; `@` in the arguments is the test's folder. Returns the exit code, -1 for a
- * signal; out_text and err_text hold what it wrote. */
-static int run(const char *arguments) {
-    const char *program = getenv("WEFT_CONVLSTM");
-    char line[4096];
-    size_t n = (size_t)snprintf(line, sizeof line, "'%s' ", program ? program : "build/convlstm");
-    for (const char *a = arguments; *a; a++)
-        n += (size_t)snprintf(line + n, sizeof line - n, *a == '@' ? "%s" : "%.1s",
-                              *a == '@' ? folder : a);
-    snprintf(line + n, sizeof line - n, " >%s/stdout.txt 2>%s/stderr.txt", folder, folder);
-    const int status = system(line);
-    read_file(in_folder("stdout.txt"), out_text, sizeof out_text);
-    read_file(in_folder("stderr.txt"), err_text, sizeof err_text);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void succeed(const char *arguments) {
-    const int code = run(arguments);
-    cr_assert(code == 0, "convlstm %s: exit code %d: %s", arguments, code, err_text);
-}
-
-static void make_folder(void) {
-    cr_assert(mkdtemp(folder), "a folder under /tmp");
-}
-
-static void remove_folder(void) {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert(system(command) == 0);
-}
+#include "tests/convlstm_run.h"
 
 TestSuite(convlstm_cli, .init = make_folder, .fini = remove_folder, .timeout = 300);
 
@@ -183,12 +123,15 @@ Test(convlstm_cli, a_profile_is_a_table_and_a_trace) {
 Test(convlstm_cli, evaluation_prints_one_object_or_a_table) {
     static const char *const keys[] = {"clips", "loss", "mae", "psnr", "ssim", "ssim_clamped"};
     static const char *const running[] = {"mae", "psnr", "ssim"};
+    static const char *const copied[] = {"loss", "mae", "psnr", "ssim"};
     succeed("train " SMALL " --steps 3 --out @/run");
     succeed("eval --weights @/run/last.safetensors --frames 4 --clips 7 --batch 4 --json");
     cr_assert(strchr(out_text, '\n') == out_text + strlen(out_text) - 1, "one line: %s", out_text);
     json_t *object = parse(out_text), *inner = json_incref(json_object_get(object, "running"));
     cr_assert(inner, "no running");
     json_object_del(object, "running");
+    expect_keys(json_object_get(object, "copy"), copied, 4, "eval.copy");
+    json_object_del(object, "copy");
     expect_keys(object, keys, 6, "eval");
     expect_keys(inner, running, 3, "eval.running");
     cr_assert(json_integer_value(json_object_get(object, "clips")) == 7);
@@ -320,9 +263,8 @@ static const bad_line wrong_command_lines[] = {
     {"train --clips 3 --batch 8", 2, "do not fill a batch"},
     {"train --npy a.npy --mnist b", 2, "--npy and --mnist"},
     {"eval", 2, "--weights FILE is needed"},
-    {"predict --weights a.safetensors", 2, "--gif FILE is needed"},
+    {"predict --weights a.safetensors", 2, "--gif FILE or --png FILE is needed"},
     {"data --count 3", 2, "--out FILE is needed"},
-    {"data --out @/x.npy", 2, "--count N is needed"},
     {"data --count 0 --out @/x.npy", 2, "--count 0"},
     {"graph --timed --stage merge --out @/x.dot", 2, "only the plan is run"},
 };

@@ -426,17 +426,17 @@ Test(moving_mnist, gif_read_back) {
     const char *path = temp_path(folder, "a.gif"), *again = temp_path(folder, "b.gif");
     enum { FRAMES = 5 };
     static float image[FRAMES][4][16];
-    gif_panel panel[FRAMES * 4];
+    picture_panel panel[FRAMES * 4];
     char caption[FRAMES][24];
     for (int t = 0; t < FRAMES; t++) {
         snprintf(caption[t], sizeof caption[t], "t = %d", t);
         for (int p = 0; p < 4; p++) {
             for (int i = 0; i < 16; i++)
                 image[t][p][i] = (float)((i + t * (p + 1)) % 16) / 12 - .1f;
-            panel[t * 4 + p] = (gif_panel){image[t][p], p % 2 ? NULL : caption[t]};
+            panel[t * 4 + p] = (picture_panel){image[t][p], p % 2 ? NULL : caption[t], p % 2};
         }
     }
-    const gif_movie movie = {FRAMES, 2, 2, 4, 8, 7, panel};
+    const picture movie = {FRAMES, 2, 2, 4, 8, 7, panel};
     cr_assert(!gif_write(path, &movie), "%s", wf_error());
     cr_assert(!gif_write(again, &movie), "%s", wf_error());
     size_t n, m;
@@ -471,8 +471,9 @@ Test(moving_mnist, gif_read_back) {
 Test(moving_mnist, gif_edges) {
     const char *path = temp_path(folder, "e.gif");
     const float odd[4] = {NAN, INFINITY, -INFINITY, 2};
-    const gif_panel panel[2] = {{odd, "a caption far too long for this \xff\x01 panel"}, {odd, ""}};
-    cr_assert(!gif_write(path, &(gif_movie){2, 1, 1, 2, 1, 0, panel}), "%s", wf_error());
+    const picture_panel panel[2] = {{odd, "a caption far too long for this \xff\x01 panel", 0},
+                                    {odd, "", 1}};
+    cr_assert(!gif_write(path, &(picture){2, 1, 1, 2, 1, 0, panel}), "%s", wf_error());
     int error;
     GifFileType *g = DGifOpenFileName(path, &error);
     cr_assert(g && DGifSlurp(g) == GIF_OK && g->ImageCount == 2);
@@ -480,14 +481,14 @@ Test(moving_mnist, gif_edges) {
     cr_expect(grey(g, raster, 16, 0) == 0 && grey(g, raster, 16, 1) == 255);
     cr_expect(grey(g, raster, 17, 0) == 0 && grey(g, raster, 17, 1) == 255);
     DGifCloseFile(g, &error);
-    static const gif_movie bad[] = {{0, 1, 1, 2, 1, 0, NULL},  {1, 0, 1, 2, 1, 0, NULL},
+    static const picture bad[] = {{0, 1, 1, 2, 1, 0, NULL},  {1, 0, 1, 2, 1, 0, NULL},
                                     {1, 1, 0, 2, 1, 0, NULL},  {1, 1, 1, 0, 1, 0, NULL},
                                     {1, 1, 1, 2, 0, 0, NULL},  {1, 1, 1, 2, 1, -1, NULL},
                                     {1, 1, 1, 65536, 1, 0, NULL}, {1, 2000, 1, 32, 1, 0, NULL},
                                     {1, 1, 1, 1 << 20, 1 << 20, 0, NULL}};
     for (size_t i = 0; i < WF_COUNT(bad); i++)
         check_message(gif_write(path, &bad[i]), WF_ARGUMENT, "not possible");
-    check_message(gif_write(temp_path(folder, "no/x.gif"), &(gif_movie){1, 1, 1, 2, 1, 0, panel}),
+    check_message(gif_write(temp_path(folder, "no/x.gif"), &(picture){1, 1, 1, 2, 1, 0, panel}),
                   WF_OUTPUT, "directory");
     cr_expect(count_entries(folder) == 1);
 }

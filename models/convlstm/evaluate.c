@@ -19,6 +19,12 @@ static void print_json(const evaluation *e) {
     row_real(&line, "psnr", e->running.psnr);
     row_real(&line, "ssim", e->running.ssim);
     row_close(&line);
+    row_open(&line, "copy");
+    row_real(&line, "loss", e->copy.loss);
+    row_real(&line, "mae", e->copy.mae);
+    row_real(&line, "psnr", e->copy.psnr);
+    row_real(&line, "ssim", e->copy.ssim);
+    row_close(&line);
     row_close(&line);
     printf("%s\n", line.text);
 }
@@ -39,11 +45,12 @@ static void print_table(const evaluation *e) {
 
 /* Opens what eval needs; the evaluator is made before the weights are read because it creates the
  * parameters that the file must fill. */
-static wf_status prepare(evaluator *e, wf_params *p, const settings *s, const clips *c) {
+static wf_status prepare(evaluator *e, wf_params *p, const settings *s, const clips *c,
+                         int64_t n) {
     convlstm_size size = {clips_frames(c) - 1, s->batch, clips_size(c), clips_size(c), 0};
     if (!p) return wf_fail(WF_MEMORY, "no memory for the parameters");
     wf_status status = convlstm_hidden_of_file(&size.hidden, s->weights);
-    if (!status) status = evaluator_open(e, p, size, clips_count(c), compile_options(s));
+    if (!status) status = evaluator_open(e, p, size, n, compile_options(s));
     return status ? status : wf_params_load(p, s->weights);
 }
 
@@ -55,8 +62,12 @@ exit_code command_eval(const void *settings_given) {
     evaluator e = {.n = 0};
     evaluation result;
     wf_params *p = wf_params_new(0);
-    wf_status status = prepare(&e, p, s, source);
-    if (!status) status = evaluator_run(&e, source, NULL, !s->json, &result);
+    parts cut = {.n = 0};
+    const int64_t *index = NULL;
+    int64_t n = 0;
+    wf_status status = part_of_clips(&cut, source, s, &index, &n);
+    if (!status) status = prepare(&e, p, s, source, n);
+    if (!status) status = evaluator_run(&e, source, index, true, &result);
     if (status)
         code = report_failure(status);
     else if (s->json)
@@ -64,6 +75,7 @@ exit_code command_eval(const void *settings_given) {
     else
         print_table(&result);
     evaluator_close(&e);
+    parts_free(&cut);
     wf_params_free(p);
     clips_close(source);
     return code;

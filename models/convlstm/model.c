@@ -52,12 +52,11 @@ static void *buffer(wf_program *p, const char *name) {
     return wf_data_named(p, name, &bytes);
 }
 
-/* Compiles the sketch, which is freed, and looks up the buffers by name. */
+/* Compiles the sketch, whose graph *out owns, and looks up the buffers by name. */
 static wf_status finish(convlstm_program *out, sketch *s, convlstm_size size,
                         const wf_tensor *outputs, int n, wf_compile_opt o) {
-    *out = (convlstm_program){.size = size};
+    *out = (convlstm_program){.size = size, .graph = s->graph};
     const wf_status status = wf_compile(&out->program, s->graph, outputs, n, o);
-    wf_graph_free(s->graph);
     if (status) return status;
     out->x = buffer(out->program, "x");
     out->target = buffer(out->program, "target");
@@ -123,6 +122,7 @@ void convlstm_forget_statistics(wf_params *p) {
 
 void convlstm_program_free(convlstm_program *c) {
     wf_program_free(c->program);
+    wf_graph_free(c->graph);
     *c = (convlstm_program){.program = NULL};
 }
 

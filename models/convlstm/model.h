@@ -29,6 +29,7 @@ typedef struct convlstm_size {
 /* A compiled program with its buffers. What a program does not have is NULL. */
 typedef struct convlstm_program {
     wf_program *program;
+    wf_graph *graph;                 /* that it was compiled from */
     convlstm_size size;
     float *x, *target;               /* (T, N, H, W, 1), written before a run */
     float *lr;                       /* learning rate, written before a run */

@@ -5,11 +5,7 @@
 
 #include <stdint.h>
 
-/* Permutes index[0 .. n) by Fisher and Yates. The draw for position i is number i of the stream
- * (seed, epoch) of models/moving_mnist/random.h, scaled to [0, i]; epoch -1 is the split into
- * training and validation clips.
- * Sources: Durstenfeld 1964, CACM 7 (7), algorithm 235; the scaling is the high half of a product
- * (Lemire 2019), which favours no position by more than n / 2^64. */
+/* wf_shuffle: permutes index[0 .. n); epoch -1 is the split into training and validation clips. */
 void order_shuffle(int64_t *index, int64_t n, uint64_t seed, int64_t epoch);
 
 #endif

@@ -2,6 +2,10 @@
 #include "models/convlstm/settings.h"
 
 #include <stddef.h>
+#include <string.h>
+
+#include "models/program/config.h"
+#include "models/program/machine.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -27,6 +31,21 @@ static const option_group source_group = {"Clips from a file", source_options,
 static const option_group digit_group = {"Clips made from digits (default: the built-in ones)",
                                          digit_options, WF_COUNT(digit_options)};
 
+/* Shared by train (without --part), eval and predict, so that both read the same rows. */
+#define SPLITS                                                                                     \
+    {"splits", "A,B,C", OPTION_TEXT, AT(splits),                                                   \
+     .help = "cut the clips, shuffled by --seed: A to train, B to validate, C to test"}
+static const option splits_options[] = {SPLITS};
+static const option part_options[] = {
+    SPLITS,
+    {"part", "PART", OPTION_CHOICE, AT(part), .fallback = "all", .choices = "all|train|val|test",
+     .help = "which part; --splits and --seed must be those of the training"},
+};
+static const option_group splits_group = {"Parts of the clips", splits_options,
+                                          WF_COUNT(splits_options)};
+static const option_group part_group = {"Parts of the clips", part_options,
+                                        WF_COUNT(part_options)};
+
 static const option clip_options[] = {
     {"clips", "N", OPTION_INTEGER, AT(clips), .least = 1, .most = MANY,
      .help = "use N clips (default: all of the npy file, else 1000)"},
@@ -37,11 +56,8 @@ static const option clip_options[] = {
 };
 static const option_group clip_group = {"All clips", clip_options, WF_COUNT(clip_options)};
 
-/* The default seed is one whose output layer does not blow up. Its recurrent weights are drawn from
- * U(-1, 1), and of seeds 1 to 6 at 64 channels the losses of the first step are 0.10, 0.09, 24820,
- * 0.81, 0.04 and 0.11; from 5 the network learns at once, from 1 it stays at 0.03 for 200 steps. */
 static const option train_options[] = {
-    {"seed", "S", OPTION_INTEGER, AT(seed), .least = 0, .most = 9007199254740991, .fallback = "5",
+    {"seed", "S", OPTION_INTEGER, AT(seed), .least = 0, .most = 9007199254740991, .fallback = "1",
      .help = "of everything random: made clips, order, first weights"},
     {"steps", "N", OPTION_INTEGER, AT(steps), .least = 1, .most = MANY,
      .help = "end after N steps"},
@@ -49,10 +65,18 @@ static const option train_options[] = {
      .help = "end after N passes over the training clips (16 if no --steps)"},
     {"hidden", "N", OPTION_INTEGER, AT(hidden), .least = 1, .most = 1024, .fallback = "64",
      .help = "channels of the inner layers"},
-    {"lr", "X", OPTION_REAL, AT(lr), .least = 0, .most = 100, .fallback = "0.001953125",
-     .help = "learning rate of Adam"},
-    {"clip", "X", OPTION_REAL, AT(clip), .least = 0, .most = MANY, .fallback = "2",
-     .help = "clip the global norm of the gradient; 0: do not"},
+    {"recipe", "NAME", OPTION_CHOICE, AT(recipe), .fallback = "best", .choices = "best|notebook",
+     .help = "first weights, rate, warm-up, clipping, averaging; the options below change it"},
+    {"lr", "X", OPTION_REAL, AT(lr), .least = 0, .most = 100,
+     .help = "learning rate of Adam (default: the recipe's)"},
+    {"warmup", "N", OPTION_INTEGER, AT(warmup), .least = -1, .most = MANY, .fallback = "-1",
+     .help = "the rate rises over N steps; -1: the recipe's"},
+    {"clip", "X", OPTION_REAL, AT(clip), .least = -1, .most = MANY, .fallback = "-1",
+     .help = "clip the global norm of the gradient; 0: do not; -1: the recipe's"},
+    {"average", "X", OPTION_REAL, AT(average), .least = -1, .most = 0.999999, .fallback = "-1",
+     .help = "keep moving averages of the weights, X of them a step; 0: do not; -1: the recipe's"},
+    {"patience", "N", OPTION_INTEGER, AT(patience), .least = -1, .most = MANY, .fallback = "-1",
+     .help = "stop after N epochs without a new best; 0: do not; -1: the recipe's"},
     {"memory", "MIB", OPTION_REAL, AT(memory), .least = 0, .most = MANY, .fallback = "0",
      .help = "at most so much for a step's values: others are computed again; 0: no limit"},
     {"val", "FRACTION", OPTION_REAL, AT(val), .least = 0, .most = 0.9, .fallback = "0.1",
@@ -64,7 +88,13 @@ static const option train_options[] = {
      .help = "before validation, average batch norm's statistics over N batches"},
     {"init", "FILE", OPTION_TEXT, AT(init), .help = "start from these weights (safetensors)"},
     {"out", "DIR", OPTION_TEXT, AT(out), .fallback = "runs/convlstm",
-     .help = "metrics.jsonl, best.safetensors, last.safetensors go here"},
+     .help = "metrics.jsonl, the checkpoints, best.safetensors, last.safetensors go here"},
+    {"resume", "DIR", OPTION_TEXT, AT(resume),
+     .help = "go on with the run in DIR, with its options"},
+    {"save-every", "N", OPTION_INTEGER, AT(save_every), .least = 0, .most = MANY, .fallback = "0",
+     .help = "a checkpoint every N steps too; 0: after every epoch and at the end"},
+    {"detect-anomaly", NULL, OPTION_FLAG, AT(detect_anomaly),
+     .help = "when a loss is not finite, name the operation; copies the weights at every step"},
     {"log-every", "N", OPTION_INTEGER, AT(log_every), .least = 1, .most = MANY, .fallback = "1",
      .help = "a row in metrics.jsonl every N steps"},
     {"profile", "FILE", OPTION_TEXT, AT(profile),
@@ -84,8 +114,13 @@ static const option predict_options[] = {
     EVALUATION_SEED,
     {"weights", "FILE", OPTION_TEXT, AT(weights), .required = true,
      .help = "weights (safetensors) to predict with"},
-    {"gif", "FILE", OPTION_TEXT, AT(gif), .required = true,
-     .help = "the animation to write: prediction and truth side by side"},
+    {"gif", "FILE", OPTION_TEXT, AT(gif),
+     .help = "write an animation: prediction and truth side by side, a row a clip"},
+    {"png", "FILE", OPTION_TEXT, AT(png), .help = "write a contact sheet: a column a frame"},
+    {"rollout", "K", OPTION_INTEGER, AT(rollout), .least = 0, .most = 999, .fallback = "0",
+     .help = "predict the last K frames from predictions; 0: each from the true ones before it"},
+    {"scale", "N", OPTION_INTEGER, AT(scale), .least = 1, .most = 64, .fallback = "8",
+     .help = "side of a pixel in the animation"},
     {"samples", "N", OPTION_INTEGER, AT(samples), .least = 1, .most = 64, .fallback = "2",
      .help = "show the first N clips"},
 };
@@ -93,8 +128,8 @@ static const option_group predict_group = {"Prediction", predict_options,
                                            WF_COUNT(predict_options)};
 
 static const option data_options[] = {
-    {"count", "N", OPTION_INTEGER, AT(count), .least = 1, .most = 1e6, .required = true,
-     .help = "clips to make"},
+    {"count", "N", OPTION_INTEGER, AT(count), .least = 1, .most = 1e6, .fallback = "10000",
+     .help = "clips to make; the official file has 10000"},
     {"seed", "S", OPTION_INTEGER, AT(seed), .least = 0, .most = 9007199254740991, .fallback = "1",
      .help = "clip k is a function of S and k"},
     {"out", "FILE", OPTION_TEXT, AT(out), .required = true, .help = "the npy file to write"},
@@ -123,6 +158,28 @@ static const option graph_options[] = {
 };
 static const option_group graph_group = {"Drawing", graph_options, WF_COUNT(graph_options)};
 
+static const option plot_options[] = {
+    {"out", "FILE", OPTION_TEXT, AT(out), .fallback = "curves.svg", .help = "the SVG to write"},
+};
+static const option_group plot_group = {"Drawing", plot_options, WF_COUNT(plot_options)};
+
+static const option json_options[] = {
+    {"json", NULL, OPTION_FLAG, AT(json), .help = "print one JSON object"},
+};
+static const option_group json_group = {"Output", json_options, WF_COUNT(json_options)};
+
+static const option doctor_options[] = {
+    {"no-probe", NULL, OPTION_FLAG, AT(no_probe), .help = "do not measure how fast it multiplies"},
+    {"json", NULL, OPTION_FLAG, AT(json), .help = "print one JSON object"},
+};
+static const option_group doctor_group = {"Output", doctor_options, WF_COUNT(doctor_options)};
+
+static const option bench_options[] = {
+    {"runs", "N", OPTION_INTEGER, AT(runs), .least = 1, .most = 10000, .fallback = "5",
+     .help = "time N steps, after one that is not timed"},
+};
+static const option_group bench_group = {"Timing", bench_options, WF_COUNT(bench_options)};
+
 static const option step_options[] = {
     {"hidden", "N", OPTION_INTEGER, AT(hidden), .least = 1, .most = 1024, .fallback = "64",
      .help = "channels of the inner layers"},
@@ -138,46 +195,91 @@ static const option step_options[] = {
 static const option_group step_group = {"The training step", step_options,
                                         WF_COUNT(step_options)};
 
+#define COMPUTING                                                                                  \
+    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",       \
+     .help = "worker threads; 0: one a core; results do not depend on it"},                        \
+    {"precision", "MODE", OPTION_CHOICE, AT(precision), .fallback = "f32", .choices = "f32",       \
+     .help = "arithmetic of the contractions"}
 static const option machine_options[] = {
     {"batch", "N", OPTION_INTEGER, AT(batch), .least = 1, .most = 4096, .fallback = "8",
      .help = "clips computed at once"},
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
-     .help = "worker threads; 0: one a core; results do not depend on it"},
-    {"precision", "MODE", OPTION_CHOICE, AT(precision), .fallback = "f32", .choices = "f32",
-     .help = "arithmetic of the contractions"},
+    COMPUTING,
 };
 static const option_group machine_group = {"Computing", machine_options,
                                            WF_COUNT(machine_options)};
+static const option team_options[] = {COMPUTING};
+static const option_group team_group = {"Computing", team_options, WF_COUNT(team_options)};
 
 static const command commands[] = {
-    {"train", "Trains the network to predict the next frame.",
-     {&source_group, &digit_group, &clip_group, &train_group, &machine_group},
-     "  convlstm train --mnist data/mnist --clips 7200 --steps 300 --out runs/first\n"
-     "  convlstm train --npy mnist_test_seq.npy --epochs 16 --out runs/notebook\n"
-     "  convlstm train --hidden 16 --clips 400 --epochs 2 --reestimate-bn 20\n",
-     command_train},
-    {"eval", "Measures how well a network predicts.",
-     {&source_group, &digit_group, &clip_group, &eval_group, &machine_group},
-     "  convlstm eval --weights runs/first/best.safetensors --mnist data/mnist --split test\n"
-     "  convlstm eval --weights runs/first/best.safetensors --npy mnist_test_seq.npy --json\n",
-     command_eval},
-    {"predict", "Shows what a network predicts, as an animation.",
-     {&source_group, &digit_group, &clip_group, &predict_group, &machine_group},
-     "  convlstm predict --weights runs/first/best.safetensors --gif prediction.gif\n",
-     command_predict},
-    {"data", "Makes clips and writes them as a file in the official layout.",
-     {&digit_group, &data_group},
-     "  convlstm data --mnist data/mnist --split test --count 10000 --seed 1 --out clips.npy\n",
-     command_data},
-    {"graph", "Draws the graph of a training step, at any stage of the compiler.",
-     {&graph_group, &step_group},
-     "  convlstm graph --out step.svg\n"
-     "  convlstm graph --stage merge --nodes 20 --out step.png\n"
-     "  convlstm graph --timed --out heat.svg\n"
-     "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n"
-     "  convlstm graph --stage written --out step.txt\n"
-     "  convlstm graph --in step.txt --stage fuse --out fused.txt\n",
-     command_graph},
+    {.name = "train",
+     .summary = "Trains the network to predict the next frame.",
+     .groups = {&source_group, &digit_group, &clip_group, &splits_group, &train_group,
+                &machine_group},
+     .examples =
+         "  convlstm train --mnist data/mnist --clips 7200 --steps 300 --out runs/first\n"
+         "  convlstm train --npy mnist_test_seq.npy --splits 7200,800,2000 --out runs/notebook\n"
+         "  convlstm train --hidden 16 --clips 400 --epochs 2 --reestimate-bn 20\n"
+         "  convlstm train --config runs/first/config.json --out runs/again\n"
+         "  convlstm train --resume runs/first\n",
+     .run = command_train,
+     .config_of = "resume"},
+    {.name = "eval",
+     .summary = "Measures how well a network predicts.",
+     .groups = {&source_group, &digit_group, &clip_group, &part_group, &eval_group,
+                &machine_group},
+     .examples =
+         "  convlstm eval --weights runs/first/best.safetensors --mnist data/mnist --split test\n"
+         "  convlstm eval --weights runs/notebook/best.safetensors --npy mnist_test_seq.npy \\\n"
+         "      --splits 7200,800,2000 --seed 1 --part test --json\n",
+     .run = command_eval},
+    {.name = "predict",
+     .summary = "Shows what a network predicts, as an animation or a contact sheet.",
+     .groups = {&source_group, &digit_group, &clip_group, &part_group, &predict_group,
+                &machine_group},
+     .examples =
+         "  convlstm predict --weights runs/first/best.safetensors --gif prediction.gif\n"
+         "  convlstm predict --weights runs/first/best.safetensors --rollout 10 --png sheet.png\n",
+     .run = command_predict},
+    {.name = "plot",
+     .summary = "Draws the curves of runs into one picture.",
+     .groups = {&plot_group},
+     .examples = "  convlstm plot runs/first\n"
+                 "  convlstm plot runs/first runs/second --out both.svg\n",
+     .run = command_plot,
+     .place = "DIR",
+     .places = offsetof(settings, runs_shown)},
+    {.name = "data",
+     .summary = "Makes clips and writes them as a file in the official layout.",
+     .groups = {&digit_group, &data_group},
+     .examples =
+         "  convlstm data --mnist data/mnist --split test --out clips.npy\n"
+         "  convlstm data --count 100 --seed 7 --out few.npy\n",
+     .run = command_data},
+    {.name = "summary",
+     .summary = "Prints the layers, their parameters and work, and the memory of a training step.",
+     .groups = {&step_group, &team_group, &json_group},
+     .examples = "  convlstm summary\n"
+                 "  convlstm summary --hidden 16 --batch 4 --json\n",
+     .run = command_summary},
+    {.name = "graph",
+     .summary = "Draws the graph of a training step, at any stage of the compiler.",
+     .groups = {&graph_group, &step_group},
+     .examples = "  convlstm graph --out step.svg\n"
+                 "  convlstm graph --stage merge --nodes 20 --out step.png\n"
+                 "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n",
+     .run = command_graph},
+    {.name = "bench",
+     .summary = "Times training steps.",
+     .groups = {&bench_group, &step_group, &team_group, &json_group},
+     .examples = "  convlstm bench\n"
+                 "  convlstm bench --hidden 16 --runs 20 --threads 1 --json\n",
+     .run = command_bench},
+    {.name = "doctor",
+     .summary = "Tells what was found on this machine: processor, memory, compiler, cache.",
+     .groups = {&doctor_group},
+     .examples = "  convlstm doctor\n"
+                 "  convlstm doctor --no-probe --json\n",
+     .run = command_doctor},
 };
 
 const program convlstm_program_table = {
@@ -194,8 +296,37 @@ exit_code open_clips(clips **out, const settings *s) {
     return status ? report_failure(status) : EXIT_CODE_OK;
 }
 
+wf_status part_of_clips(parts *cut, const clips *c, const settings *s, const int64_t **index,
+                        int64_t *n) {
+    if (!s->splits && strcmp(s->part, "all"))
+        return wf_fail(WF_ARGUMENT, "--part %s: --splits A,B,C is needed too", s->part);
+    const wf_status status =
+        parts_cut(cut, clips_count(c), s->splits, 0, s->splits != NULL, (uint64_t)s->seed);
+    if (status) return status;
+    *index = parts_of(cut, s->part, n);
+    if (*n == 0)
+        return wf_fail(WF_ARGUMENT, "--part %s: --splits %s leaves no clip for it", s->part,
+                       s->splits);
+    return WF_OK;
+}
+
+exit_code settings_of_run(const char *name, const settings *s, const char *dir) {
+    return config_compare(program_command(&convlstm_program_table, name), dir, s,
+                          "steps|epochs|threads|log-every|save-every|detect-anomaly|resume|out");
+}
+
+/* A run that goes on has the options of the first call, whose folder it was given as --resume. */
+char *settings_text(const char *name, const settings *given, const char *data) {
+    settings s = *given;
+    if (s.resume) s.out = s.resume;
+    s.resume = NULL;
+    return config_text(&convlstm_program_table, program_command(&convlstm_program_table, name), &s,
+                       data);
+}
+
 wf_compile_opt compile_options(const settings *s) {
+    const int64_t available = machine_memory().available;
     return (wf_compile_opt){.precision = WF_PRECISION_F32,
                             .threads = (int)s->threads,
-                            .memory = (size_t)(s->memory * (1 << 20))};
+                            .most_bytes = available < INT64_MAX ? (size_t)available : 0};
 }

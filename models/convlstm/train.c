@@ -1,58 +1,59 @@
-/* convlstm train: the notebook's training step over clips, a validation after every epoch, weights
- * and metrics in a run directory.
+/* convlstm train: the training step over clips, a validation after every epoch, weights,
+ * checkpoints and metrics in a run directory. The loop is nn/trainer.h's; this file is what
+ * surrounds it.
  *
  *   - Everything that can be refused is refused before the run directory is touched.
  *   - last.safetensors holds the weights after each epoch, best.safetensors those with the least
  *     validation MAE (without validation clips: the last).
- *   - A run is a function of its options and data: not of threads, not of time. */
+ *   - A run is a function of its options and data: not of threads, not of time, and not of how
+ *     often it was killed and resumed. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "models/convlstm/evaluator.h"
 #include "models/convlstm/order.h"
-#include "models/convlstm/settings.h"
-#include "models/program/profiling.h"
-#include "models/program/run_dir.h"
+#include "models/convlstm/parts.h"
+#include "models/convlstm/recipe.h"
+#include "models/convlstm/record.h"
+#include "models/program/interrupt.h"
 
 typedef struct training {
     const settings *s;
+    recipe recipe;
     clips *clips;
+    parts parts;                      /* of the clips */
+    wf_source *all, *source;          /* all clips; those to train on */
     wf_params *params;
     convlstm_program step, estimator; /* the estimator only with --reestimate-bn */
     evaluator validation;             /* only with validation clips */
+    wf_image_scores scores;           /* of the last validation; NaN without clips for it */
     run_dir dir;
-    profiling profile;                /* only with --profile */
-    int64_t *index;                   /* training clips, then validation clips */
-    int64_t *order;                   /* training clips in the order of this epoch */
-    int64_t n_train, n_val;
-    int64_t steps_an_epoch, n_steps, n_done;
-    double best_mae, shown_at;
+    int64_t rows;                     /* in metrics.jsonl when a checkpoint is written */
+    record record;
+    double epoch_start;
 } training;
 
 /* --- setting up --- */
 
-/* Which clips are trained on: the split is a permutation by the seed, or the order of the file. */
-static exit_code split_clips(training *t) {
+static wf_status fill_batch(void *user, const int64_t *index, int64_t n, void *const *out) {
+    return clips_batch(user, index, 0, n, out[0], out[1]);
+}
+
+static wf_status open_source(training *t) {
     const settings *s = t->s;
-    const int64_t n = clips_count(t->clips);
-    t->n_val = (int64_t)((double)n * s->val + 0.5);
-    if (s->val > 0 && t->n_val == 0) t->n_val = 1;
-    t->n_train = n - t->n_val;
-    t->steps_an_epoch = t->n_train / s->batch;
-    if (t->steps_an_epoch == 0)
-        return report_error(EXIT_CODE_USAGE, "%lld training clips (of %lld) do not fill a batch of "
-                            "%lld; use more clips, a smaller --batch or a smaller --val",
-                            (long long)t->n_train, (long long)n, (long long)s->batch);
-    const int64_t epochs = s->epochs ? s->epochs : 16;
-    t->n_steps = s->steps ? s->steps : epochs * t->steps_an_epoch;
-    t->index = malloc((size_t)n * sizeof *t->index);
-    t->order = malloc((size_t)t->n_train * sizeof *t->order);
-    if (!t->index || !t->order)
-        return report_error(EXIT_CODE_OUTPUT, "no memory for the order of %lld clips",
-                            (long long)n);
-    for (int64_t i = 0; i < n; i++) t->index[i] = i;
-    if (!s->no_shuffle) order_shuffle(t->index, n, (uint64_t)s->seed, -1);
-    return EXIT_CODE_OK;
+    const int64_t n = clips_count(t->clips), size = clips_size(t->clips);
+    const wf_shape clip = WF_SHAPE(clips_frames(t->clips) - 1, size, size, 1);
+    const wf_source_part part[] = {{.name = "x", .shape = clip}, {.name = "target", .shape = clip}};
+    wf_status status =
+        parts_cut(&t->parts, n, s->splits, s->val, !s->no_shuffle, (uint64_t)s->seed);
+    if (!status && t->parts.train < s->batch)
+        status = wf_fail(WF_ARGUMENT, "%lld training clips (of %lld) do not fill a batch of %lld; "
+                         "use more clips, a smaller --batch or a smaller --val",
+                         (long long)t->parts.train, (long long)n, (long long)s->batch);
+    if (!status)
+        status = wf_source_function(&t->all, n, part, WF_COUNT(part), fill_batch, t->clips);
+    if (!status) status = wf_source_subset(&t->source, t->all, t->parts.index, t->parts.train);
+    return status;
 }
 
 static wf_status compile_programs(training *t) {
@@ -60,11 +61,11 @@ static wf_status compile_programs(training *t) {
     const wf_compile_opt o = compile_options(s);
     const convlstm_size size = {clips_frames(t->clips) - 1, s->batch, clips_size(t->clips),
                                 clips_size(t->clips), s->hidden};
-    wf_status status = convlstm_trainer(&t->step, t->params, size, s->clip, o);
+    wf_status status = convlstm_trainer(&t->step, t->params, size, t->recipe.clip, o);
     if (!status && s->reestimate_bn)
         status = convlstm_estimator(&t->estimator, t->params, size, o);
-    if (!status && t->n_val)
-        status = evaluator_open(&t->validation, t->params, size, t->n_val, o);
+    if (!status && t->parts.val)
+        status = evaluator_open(&t->validation, t->params, size, t->parts.val, o);
     return status;
 }
 
@@ -72,25 +73,17 @@ static exit_code prepare(training *t) {
     const settings *s = t->s;
     if (s->steps && s->epochs)
         return report_error(EXIT_CODE_USAGE, "--steps and --epochs exclude each other");
-    exit_code code = open_clips(&t->clips, s);
-    if (!code) code = split_clips(t);
+    t->recipe = recipe_of(s);
+    exit_code code = s->resume ? settings_of_run("train", s, s->resume) : EXIT_CODE_OK;
+    if (!code) code = open_clips(&t->clips, s);
     if (code) return code;
+    wf_status status = open_source(t);
     t->params = wf_params_new((uint64_t)s->seed);
-    wf_status status =
-        t->params ? compile_programs(t) : wf_fail(WF_MEMORY, "no memory for the parameters");
+    if (!status && !t->params) status = wf_fail(WF_MEMORY, "no memory for the parameters");
+    if (!status) status = compile_programs(t);
+    if (!status && t->recipe.calm) calm_weights(t->params);
     if (!status && s->init) status = wf_params_load(t->params, s->init);
-    if (!status) status = profiling_open(&t->profile, s->profile, t->step.program);
-    if (!status) status = run_dir_open(&t->dir, s->out);
-    if (status) return report_failure(status);
-    *t->step.lr = (float)s->lr;
-    t->best_mae = INFINITY;
-    const wf_program_info plan = wf_program_describe(t->step.program);
-    report_progress("%lld parameters; %lld clips to train on, %lld to validate; %lld steps of %lld "
-                    "clips; %.0f MiB", (long long)wf_params_elements(t->params),
-                    (long long)t->n_train, (long long)t->n_val, (long long)t->n_steps,
-                    (long long)s->batch,
-                    (double)(plan.arena_bytes + plan.scratch_bytes) / (1 << 20));
-    return EXIT_CODE_OK;
+    return status ? report_failure(status) : EXIT_CODE_OK;
 }
 
 static void discard(training *t) {
@@ -100,142 +93,189 @@ static void discard(training *t) {
     convlstm_program_free(&t->estimator);
     convlstm_program_free(&t->step);
     wf_params_free(t->params);
-    free(t->order);
-    free(t->index);
+    wf_source_close(t->source);
+    wf_source_close(t->all);
+    parts_free(&t->parts);
     clips_close(t->clips);
 }
 
-/* --- a step --- */
+/* --- what the trainer calls --- */
 
-static wf_status write_step_row(training *t, double seconds) {
+static wf_status start(void *user, const wf_trainer_at *at, bool resumed) {
+    training *t = user;
+    const char *path = t->s->resume ? t->s->resume : t->s->out;
+    const wf_status status =
+        at->step ? run_dir_continue(&t->dir, path, t->rows) : run_dir_open(&t->dir, path);
+    if (status) return status;
+    const int64_t shown = t->parts.val < 2 ? t->parts.val : 2;
+    const wf_status opened =
+        record_open(&t->record, &t->dir, t->s, &t->step, t->params, t->clips,
+                    t->parts.index + t->parts.train, shown, at->step, at->steps);
+    if (opened) return opened;
+    if (at->step)
+        report_progress("going on after step %lld", (long long)at->step);
+    report_progress("%lld parameters; %lld clips to train on, %lld to validate; %lld steps of %lld "
+                    "clips", (long long)wf_params_elements(t->params),
+                    (long long)t->parts.train, (long long)t->parts.val, (long long)at->steps,
+                    (long long)t->s->batch);
+    record_epoch(&t->record, at->step / at->epoch_steps + 1,
+                 (at->steps - 1) / at->epoch_steps + 1);
+    t->epoch_start = report_seconds();
+    return WF_OK;
+}
+
+static wf_status after_step(void *user, const wf_trainer_at *at) {
+    training *t = user;
     json_row row;
+    record_step(&t->record, at->step, at->loss);
+    if (at->step % t->s->log_every && at->step != at->steps) return WF_OK;
     row_open(&row, NULL);
-    row_integer(&row, "step", t->n_done);
-    row_real(&row, "loss", *t->step.loss);
-    row_real(&row, "grad_norm", *t->step.norm);
+    row_integer(&row, "step", at->step);
+    row_real(&row, "loss", at->loss);
+    row_real(&row, "grad_norm", at->norm);
     row_real(&row, "mae", *t->step.mae);
-    row_real(&row, "seconds", seconds);
+    row_real(&row, "seconds", at->step_s);
     row_close(&row);
     return run_dir_row(&t->dir, &row);
 }
-
-/* At most a line a second, and always one for the last step. */
-static void show_step(training *t, double seconds) {
-    const double now = report_seconds();
-    if (now - t->shown_at < 1 && t->n_done < t->n_steps) return;
-    t->shown_at = now;
-    report_progress("step %lld/%lld  loss %.5f  mae %.5f  norm %.4f  %.2f s", (long long)t->n_done,
-                    (long long)t->n_steps, (double)*t->step.loss, (double)*t->step.mae,
-                    (double)*t->step.norm, seconds);
-}
-
-static exit_code train_step(training *t, int64_t batch) {
-    const double start = report_seconds();
-    wf_status status = clips_batch(t->clips, t->order, batch * t->s->batch, t->s->batch,
-                                   t->step.x, t->step.target);
-    if (!status) status = profiling_before_run(&t->profile);
-    if (!status) status = wf_run(t->step.program);
-    if (status) return report_failure(status);
-    const double seconds = report_seconds() - start;
-    t->n_done++;
-    const bool finite = isfinite(*t->step.loss) && isfinite(*t->step.norm);
-    if (!finite || t->n_done % t->s->log_every == 0 || t->n_done == t->n_steps)
-        status = write_step_row(t, seconds);
-    if (status) return report_failure(status);
-    if (!finite)
-        return report_error(EXIT_CODE_NOT_FINITE, "step %lld: loss %g, gradient norm %g: not "
-                            "finite; no weights were saved after it; try a smaller --lr",
-                            (long long)t->n_done, (double)*t->step.loss, (double)*t->step.norm);
-    show_step(t, seconds);
-    return EXIT_CODE_OK;
-}
-
-/* --- an epoch --- */
 
 /* Batch norm's running statistics, which lag behind the weights, become plain means over training
- * batches. Training itself never reads them. */
-static wf_status reestimate_statistics(training *t) {
-    if (t->s->reestimate_bn) convlstm_forget_statistics(t->params);
+ * batches of the epoch. Training itself never reads them. */
+static wf_status reestimate_statistics(training *t, int64_t epoch) {
+    const int64_t n = t->s->reestimate_bn, batch = t->s->batch, total = t->parts.train;
+    if (!n) return WF_OK;
+    int64_t *order = malloc(sizeof *order * (size_t)total);
+    if (!order)
+        return wf_fail(WF_MEMORY, "no memory for the order of %lld clips", (long long)total);
+    for (int64_t i = 0; i < total; i++) order[i] = t->parts.index[i];
+    if (!t->s->no_shuffle) order_shuffle(order, total, (uint64_t)t->s->seed, epoch - 1);
+    convlstm_forget_statistics(t->params);
     wf_status status = WF_OK;
-    for (int64_t i = 0; i < t->s->reestimate_bn && !status; i++) {
-        status = clips_batch(t->clips, t->order, i % t->steps_an_epoch * t->s->batch, t->s->batch,
-                             t->estimator.x, t->estimator.target);
+    for (int64_t i = 0; i < n && !status; i++) {
+        status = clips_batch(t->clips, order, i % (total / batch) * batch, batch, t->estimator.x,
+                             t->estimator.target);
         if (!status) status = wf_run(t->estimator.program);
     }
+    free(order);
     return status;
 }
 
-/* Scores on the validation clips; NaN without any. */
-static wf_status validate(training *t, wf_image_scores *scores) {
-    *scores = (wf_image_scores){NAN, NAN, NAN, NAN, NAN};
-    if (t->n_val == 0) return WF_OK;
+/* Smaller is better: the MAE. */
+static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
+    training *t = user;
     evaluation e;
-    const wf_status status =
-        evaluator_run(&t->validation, t->clips, t->index + t->n_train, false, &e);
-    if (!status) *scores = e.scores;
-    return status;
+    wf_status status = reestimate_statistics(t, at->epoch);
+    if (!status)
+        status = evaluator_run(&t->validation, t->clips, t->parts.index + t->parts.train, false,
+                               &e);
+    if (status) return status;
+    t->scores = e.scores;
+    *metric = e.scores.mae;
+    return WF_OK;
 }
 
-static wf_status save_weights(training *t, bool best) {
-    wf_status status = wf_params_save(t->params, run_dir_file(&t->dir, "last.safetensors"));
-    if (!status && best)
-        status = wf_params_save(t->params, run_dir_file(&t->dir, "best.safetensors"));
-    return status;
-}
-
-static wf_status write_epoch_row(training *t, int64_t epoch, wf_image_scores scores,
-                                 double seconds) {
+static wf_status after_epoch(void *user, const wf_trainer_at *at) {
+    training *t = user;
+    const double seconds = report_seconds() - t->epoch_start;
+    t->epoch_start = report_seconds();
     json_row row;
     row_open(&row, NULL);
-    row_integer(&row, "epoch", epoch);
-    row_real(&row, "val_loss", scores.loss);
-    row_real(&row, "val_mae", scores.mae);
-    row_real(&row, "val_psnr", scores.psnr);
-    row_real(&row, "val_ssim", scores.ssim_clamped);
-    row_real(&row, "lr", t->s->lr);
+    row_integer(&row, "epoch", at->epoch);
+    row_real(&row, "val_loss", t->scores.loss);
+    row_real(&row, "val_mae", t->scores.mae);
+    row_real(&row, "val_psnr", t->scores.psnr);
+    row_real(&row, "val_ssim", t->scores.ssim_clamped);
+    row_real(&row, "lr", at->lr);
     row_real(&row, "seconds", seconds);
     row_close(&row);
-    return run_dir_row(&t->dir, &row);
+    if (t->parts.val)
+        report_progress("epoch %lld  validation: loss %.5f  mae %.5f  psnr %.2f dB  ssim %.4f%s  "
+                        "lr %.3g  %.1f s", (long long)at->epoch, t->scores.loss, t->scores.mae,
+                        t->scores.psnr, t->scores.ssim_clamped, at->is_best ? "  (best)" : "",
+                        at->lr, seconds);
+    record_epoch(&t->record, at->epoch + 1, (at->steps - 1) / at->epoch_steps + 1);
+    const wf_status status = run_dir_row(&t->dir, &row);
+    return status ? status : record_epoch_end(&t->record, at->is_best);
 }
 
-static exit_code finish_epoch(training *t, int64_t epoch, double start) {
-    wf_image_scores scores = {0};
-    wf_status status = reestimate_statistics(t);
-    if (!status) status = validate(t, &scores);
+static wf_status before_save(void *user, const wf_trainer_at *at) {
+    training *t = user;
+    t->rows = t->dir.rows;
+    return run_dir_sync(&t->dir);
+}
+
+static void message(void *user, const char *line) { report_progress("%s", line); }
+
+static bool is_stopped(void *user) { return interrupt_signal() != 0; }
+
+/* --- the command --- */
+
+static exit_code finish(const training *t, wf_status status, const wf_trainer_result *result) {
+    if (status == WF_NOT_FINITE)
+        return report_error(EXIT_CODE_NOT_FINITE, "%s; no weights were saved after it; try a "
+                            "smaller --lr%s", wf_error(),
+                            t->s->detect_anomaly ? ""
+                                                 : ", or --detect-anomaly to see where it comes "
+                                                   "from");
     if (status) return report_failure(status);
-    if (t->n_val && !isfinite(scores.loss))
-        return report_error(EXIT_CODE_NOT_FINITE, "epoch %lld: the validation loss is not finite; "
-                            "no weights were saved after it", (long long)epoch);
-    const bool best = t->n_val == 0 || scores.mae < t->best_mae;
-    if (best) t->best_mae = scores.mae;
-    status = save_weights(t, best);
-    const double seconds = report_seconds() - start;
-    if (!status) status = write_epoch_row(t, epoch, scores, seconds);
-    if (status) return report_failure(status);
-    if (t->n_val)
-        report_progress("epoch %lld  validation: loss %.5f  mae %.5f  psnr %.2f dB  ssim %.4f%s  "
-                        "%.1f s", (long long)epoch, scores.loss, scores.mae, scores.psnr,
-                        scores.ssim_clamped, best ? "  (best)" : "", seconds);
+    const int signal_number = interrupt_signal();
+    report_progress("waited %.2f s of %.1f s for data (%.2f %%)", result->wait_s, result->run_s,
+                    result->run_s > 0 ? 100 * result->wait_s / result->run_s : 0);
+    if (result->end == WF_TRAINER_EARLY)
+        report_progress("stopped early: no better validation for %lld epochs",
+                        (long long)t->recipe.patience);
+    if (result->end == WF_TRAINER_STOPPED) {
+        report_error(128 + signal_number, "stopped after step %lld, which is saved; --resume %s "
+                     "goes on", (long long)result->at.step, t->dir.path);
+        return (exit_code)(128 + signal_number);
+    }
+    report_progress("weights and metrics are in %s", t->dir.path);
     return EXIT_CODE_OK;
 }
 
-static exit_code train_epoch(training *t, int64_t epoch) {
-    const double start = report_seconds();
-    for (int64_t i = 0; i < t->n_train; i++) t->order[i] = t->index[i];
-    if (!t->s->no_shuffle) order_shuffle(t->order, t->n_train, (uint64_t)t->s->seed, epoch);
-    exit_code code = EXIT_CODE_OK;
-    for (int64_t i = 0; i < t->steps_an_epoch && t->n_done < t->n_steps && !code; i++)
-        code = train_step(t, i);
-    return code ? code : finish_epoch(t, epoch + 1, start);
+static exit_code train(training *t) {
+    const settings *s = t->s;
+    const wf_state log = {"log.rows", WF_I64, WF_SCALAR, &t->rows};
+    wf_trainer_result result;
+    t->scores = (wf_image_scores){NAN, NAN, NAN, NAN, NAN};
+    const wf_trainer trainer = {
+        .params = t->params,
+        .program = t->step.program,
+        .data = t->source,
+        .seed = (uint64_t)s->seed,
+        .in_order = s->no_shuffle,
+        .steps = s->steps,
+        .epochs = s->epochs ? s->epochs : s->steps ? 0 : 16,
+        .schedule = t->recipe.schedule,
+        .patience = t->parts.val ? t->recipe.patience : 0,
+        .average = t->recipe.average,
+        .collapse = t->parts.val ? t->recipe.collapse : 0,
+        .dir = s->resume ? s->resume : s->out,
+        .save_every = s->save_every,
+        .resume = s->resume != NULL,
+        .state = &log,
+        .n_state = 1,
+        .graph = s->detect_anomaly ? t->step.graph : NULL,
+        .compile = compile_options(s),
+        .on = {.validate = t->parts.val ? validate : NULL,
+               .step = after_step,
+               .epoch = after_epoch,
+               .save = before_save,
+               .start = start,
+               .message = message,
+               .stop = is_stopped},
+        .user = t,
+    };
+    interrupt_watch();
+    const wf_status status = wf_trainer_run(&trainer, &result);
+    record_close(&t->record);
+    return finish(t, status, &result);
 }
 
 exit_code command_train(const void *s) {
     training t = {.s = s};
     exit_code code = prepare(&t);
-    for (int64_t epoch = 0; t.n_done < t.n_steps && !code; epoch++) code = train_epoch(&t, epoch);
-    const wf_status status = code ? WF_OK : profiling_finish(&t.profile);
-    if (status) code = report_failure(status);
-    if (!code) report_progress("weights and metrics are in %s", t.dir.path);
+    if (!code) code = train(&t);
     discard(&t);
     return code;
 }

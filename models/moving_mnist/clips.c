@@ -4,6 +4,10 @@
 
 #include "models/moving_mnist/generator.h"
 
+#include "models/moving_mnist/digits.h"
+
+#include <sha2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +117,24 @@ void clips_close(clips *c) {
 int64_t clips_count(const clips *c) { return c->count; }
 int64_t clips_frames(const clips *c) { return c->frames; }
 int64_t clips_size(const clips *c) { return c->size; }
+
+void clips_hash(const clips *c, char hash[CLIPS_HASH]) {
+    uint8_t sum[SHA256_DIGEST_LENGTH], digit[DIGITS_PIXELS];
+    const wf_shape *shape = &c->file.shape;
+    SHA2_CTX h;
+    SHA256Init(&h);
+    if (c->file.data)
+        SHA256Update(&h, c->file.data, (size_t)(shape->dim[0] * shape->dim[1] * c->side * c->side));
+    else if (c->pool.pixels)
+        SHA256Update(&h, c->pool.pixels, (size_t)c->pool.count * IDX_PIXELS);
+    else
+        for (uint64_t i = 0; i < 1000; i++) {
+            digits_draw(GENERATOR_DIGIT_SEED, c->pool.first + i, digit);
+            SHA256Update(&h, digit, sizeof digit);
+        }
+    SHA256Final(sum, &h);
+    for (size_t i = 0; i < sizeof sum; i++) snprintf(hash + 2 * i, 3, "%02x", sum[i]);
+}
 
 /* --- batches ---------------------------------------------------------------------------------- */
 

@@ -29,6 +29,11 @@ int64_t clips_count(const clips *c);
 int64_t clips_frames(const clips *c); /* T; x and y have T - 1 */
 int64_t clips_size(const clips *c);   /* S */
 
+/* SHA-256, in hexadecimal, of what the clips come from: all bytes of the npy file's array or of
+ * MNIST's images; of the built-in digits, the first thousand of the split. Without the seed. */
+#define CLIPS_HASH 65
+void clips_hash(const clips *c, char hash[CLIPS_HASH]);
+
 /* Clips index[first .. first + n) (index NULL: clips first .. first + n - 1) as one batch:
  *   x  f32 (T-1, n, S, S, 1)  frames 0 .. T-2, values byte / 255
  *   y  f32 (T-1, n, S, S, 1)  frames 1 .. T-1; either may be NULL

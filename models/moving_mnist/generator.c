@@ -10,13 +10,12 @@
 #define STEP 0.1
 #define CANVAS (GENERATOR_SIDE - IDX_SIDE)
 #define TWO_PI 6.283185307179586
-#define BUILT_IN_SEED 1 /* the built-in digits are one fixed set, like MNIST's */
 
 static void take_digit(const digit_pool *pool, int64_t i, uint8_t out[IDX_PIXELS]) {
     if (pool->pixels)
         memcpy(out, pool->pixels + i * IDX_PIXELS, IDX_PIXELS);
     else
-        digits_draw(BUILT_IN_SEED, pool->first + (uint64_t)i, out);
+        digits_draw(GENERATOR_DIGIT_SEED, pool->first + (uint64_t)i, out);
 }
 
 void bouncing_start(bouncing *b, const digit_pool *pool, uint64_t seed, uint64_t k) {

@@ -15,6 +15,7 @@
 #define GENERATOR_SIDE 64
 #define GENERATOR_PIXELS (GENERATOR_SIDE * GENERATOR_SIDE)
 #define GENERATOR_DIGITS 2
+#define GENERATOR_DIGIT_SEED 1 /* the built-in digits are one fixed set, like MNIST's */
 
 /* Where digits come from: `pixels`, or if that is NULL digits_draw at indices from `first`. */
 typedef struct digit_pool {

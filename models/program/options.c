@@ -7,8 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/program/config.h"
+#include "models/program/manual.h"
 #include "models/program/row.h"
 #include "models/program/suggest.h"
+
+static const option every_command_options[] = {
+    {"config", "FILE", OPTION_TEXT,
+     .help = "take options from a run's config.json first; what is typed here wins"},
+    {"help", NULL, OPTION_FLAG, .help = "print this and stop"},
+};
+const option_group every_command_group = {"Every command", every_command_options,
+                                          WF_COUNT(every_command_options)};
 
 /* --- values --- */
 
@@ -28,16 +38,25 @@ static bool is_choice(const char *choices, const char *text) {
     return false;
 }
 
-static exit_code set_value(const option *o, const char *text, void *settings) {
+static exit_code not_a_choice(const option *o, const char *text) {
+    char names[256];
+    suggestion s = suggest_for(text, strlen(text));
+    snprintf(names, sizeof names, "%s", o->choices);
+    for (char *name = strtok(names, "|"); name; name = strtok(NULL, "|")) suggest_offer(&s, name);
+    if (s.best)
+        return report_error(EXIT_CODE_USAGE, "--%s %s: not one of %s; did you mean %s?", o->name,
+                            text, o->choices, s.best);
+    return report_error(EXIT_CODE_USAGE, "--%s %s: not one of %s", o->name, text, o->choices);
+}
+
+exit_code option_set(const option *o, const char *text, void *settings) {
     void *value = (char *)settings + o->offset;
     char *end;
     errno = 0;
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)value = true; return EXIT_CODE_OK;
     case OPTION_CHOICE:
-        if (!is_choice(o->choices, text))
-            return report_error(EXIT_CODE_USAGE, "--%s %s: not one of %s", o->name, text,
-                                o->choices);
+        if (!is_choice(o->choices, text)) return not_a_choice(o, text);
         /* fall through */
     case OPTION_TEXT:
         if (!*text) return report_error(EXIT_CODE_USAGE, "--%s: the value is empty", o->name);
@@ -61,6 +80,27 @@ static exit_code set_value(const option *o, const char *text, void *settings) {
     return EXIT_CODE_USAGE;
 }
 
+const char *option_text(const option *o, const void *settings, char buf[32]) {
+    const void *value = (const char *)settings + o->offset;
+    switch (o->kind) {
+    case OPTION_FLAG: return *(const bool *)value ? "true" : NULL;
+    case OPTION_TEXT:
+    case OPTION_CHOICE: return *(const char *const *)value;
+    case OPTION_INTEGER:
+        if (!o->fallback && *(const int64_t *)value == 0) return NULL;
+        snprintf(buf, 32, "%lld", (long long)*(const int64_t *)value);
+        return buf;
+    case OPTION_REAL: {
+        const double v = *(const double *)value;
+        if (!o->fallback && v == 0) return NULL;
+        int digits = 15; /* the fewest that read back to the same double */
+        while (digits < 17 && strtod(number_text(v, digits, buf), NULL) != v) digits++;
+        return number_text(v, digits, buf);
+    }
+    }
+    return NULL;
+}
+
 /* Nothing was typed for an option without a default: texts are never NULL then, and the range of a
  * required number leaves out 0. */
 static bool is_unset(const option *o, const void *settings) {
@@ -72,8 +112,7 @@ static bool is_unset(const option *o, const void *settings) {
 
 /* --- the table of a command --- */
 
-/* The i-th option of all groups, NULL past the last. */
-static const option *option_at(const command *c, int i) {
+const option *command_option(const command *c, int i) {
     for (const option_group *const *g = c->groups; *g; g++) {
         if (i < (*g)->n) return &(*g)->options[i];
         i -= (*g)->n;
@@ -81,9 +120,9 @@ static const option *option_at(const command *c, int i) {
     return NULL;
 }
 
-static const option *find_option(const command *c, const char *name, size_t n) {
+const option *command_find_option(const command *c, const char *name, size_t n) {
     const option *o;
-    for (int i = 0; (o = option_at(c, i)); i++)
+    for (int i = 0; (o = command_option(c, i)); i++)
         if (!strncmp(o->name, name, n) && !o->name[n]) return o;
     return NULL;
 }
@@ -91,7 +130,9 @@ static const option *find_option(const command *c, const char *name, size_t n) {
 static exit_code unknown_option(const command *c, const char *name, size_t n) {
     suggestion s = suggest_for(name, n);
     const option *o;
-    for (int i = 0; (o = option_at(c, i)); i++) suggest_offer(&s, o->name);
+    for (int i = 0; (o = command_option(c, i)); i++) suggest_offer(&s, o->name);
+    for (int i = 0; i < every_command_group.n; i++)
+        suggest_offer(&s, every_command_group.options[i].name);
     if (s.best)
         return report_error(EXIT_CODE_USAGE, "unknown option --%.*s; did you mean --%s?", (int)n,
                             name, s.best);
@@ -113,12 +154,17 @@ static void print_option(const option *o) {
     printf("\n");
 }
 
+static void print_group(const option_group *g) {
+    printf("\n%s\n", g->title);
+    for (int i = 0; i < g->n; i++) print_option(&g->options[i]);
+}
+
 static exit_code print_command_help(const program *p, const command *c) {
-    printf("usage: %s %s [options]\n\n%s\n", p->name, c->name, c->summary);
-    for (const option_group *const *g = c->groups; *g; g++) {
-        printf("\n%s\n", (*g)->title);
-        for (int i = 0; i < (*g)->n; i++) print_option(&(*g)->options[i]);
-    }
+    printf("usage: %s %s [options]", p->name, c->name);
+    if (c->place) printf(" %s [%s...]", c->place, c->place);
+    printf("\n\n%s\n", c->summary);
+    for (const option_group *const *g = c->groups; *g; g++) print_group(*g);
+    print_group(&every_command_group);
     printf("\nExamples\n%s", c->examples);
     return EXIT_CODE_OK;
 }
@@ -127,8 +173,9 @@ static exit_code print_help(const program *p) {
     printf("usage: %s COMMAND [options]\n\n%s\n\nCommands\n", p->name, p->summary);
     for (int i = 0; i < p->n_commands; i++)
         printf("  %-20s %s\n", p->commands[i].name, p->commands[i].summary);
-    printf("\n%s COMMAND --help tells a command's options, %s --version the version.\n\n"
-           "Exit codes\n", p->name, p->name);
+    printf("\n%s COMMAND --help tells a command's options, %s --version the version, %s --man\n"
+           "prints the manual page, %s --completion bash|zsh what a shell can complete.\n\n"
+           "Exit codes\n", p->name, p->name, p->name, p->name);
 #define X(name, value, text) printf("  %-20d %s\n", value, text);
     EXIT_CODE_MAP(X)
 #undef X
@@ -137,33 +184,95 @@ static exit_code print_help(const program *p) {
 
 /* --- the command line --- */
 
-static exit_code read_options(const command *c, int argc, char **argv, void *settings) {
-    const option *o;
-    for (int i = 0; (o = option_at(c, i)); i++)
-        if (o->fallback && set_value(o, o->fallback, settings)) return EXIT_CODE_USAGE;
-    for (int i = 0; i < argc; i++) {
-        const char *argument = argv[i];
-        if (strncmp(argument, "--", 2) || !argument[2])
-            return report_error(EXIT_CODE_USAGE, "stray argument '%s'; see --help", argument);
-        const char *name = argument + 2, *value = strchr(name, '=');
-        const size_t n = value ? (size_t)(value++ - name) : strlen(name);
-        o = find_option(c, name, n);
-        if (!o) return unknown_option(c, name, n);
-        if (o->kind == OPTION_FLAG && value)
-            return report_error(EXIT_CODE_USAGE, "--%s takes no value", o->name);
-        if (o->kind != OPTION_FLAG && !value) {
-            if (i + 1 == argc || !strncmp(argv[i + 1], "--", 2))
-                return report_error(EXIT_CODE_USAGE, "--%s needs a value: --%s %s", o->name,
-                                    o->name, o->metavar);
-            value = argv[++i];
-        }
-        if (set_value(o, value, settings)) return EXIT_CODE_USAGE;
+/* The option that argv[*i] names, and its value, which may be argv[*i + 1]. */
+static exit_code read_option(const command *c, int argc, char **argv, int *i, const option **out,
+                             const char **value) {
+    const char *name = argv[*i] + 2;
+    *value = strchr(name, '=');
+    const size_t n = *value ? (size_t)((*value)++ - name) : strlen(name);
+    const option *o = command_find_option(c, name, n), *config = &every_command_options[0];
+    if (!o && n == strlen(config->name) && !strncmp(name, config->name, n)) o = config;
+    if (!o) return unknown_option(c, name, n);
+    if (o->kind == OPTION_FLAG && *value)
+        return report_error(EXIT_CODE_USAGE, "--%s takes no value", o->name);
+    if (o->kind != OPTION_FLAG && !*value) {
+        if (*i + 1 == argc || !strncmp(argv[*i + 1], "--", 2))
+            return report_error(EXIT_CODE_USAGE, "--%s needs a value: --%s %s", o->name, o->name,
+                                o->metavar);
+        *value = argv[++*i];
     }
-    for (int i = 0; (o = option_at(c, i)); i++)
+    *out = o;
+    return EXIT_CODE_OK;
+}
+
+/* Options of argv into the settings, file names to the front of argv. */
+static exit_code read_typed(const command *c, int argc, char **argv, void *settings) {
+    int n_places = 0;
+    bool only_places = false;
+    for (int i = 0; i < argc; i++) {
+        const option *o = NULL;
+        const char *value = NULL;
+        if (!only_places && !strcmp(argv[i], "--")) {
+            only_places = true;
+        } else if (only_places || strncmp(argv[i], "--", 2)) {
+            if (!c->place || (!only_places && *argv[i] == '-'))
+                return report_error(EXIT_CODE_USAGE, "stray argument '%s'; see --help", argv[i]);
+            argv[n_places++] = argv[i];
+        } else {
+            const exit_code code = read_option(c, argc, argv, &i, &o, &value);
+            if (code) return code;
+            if (o != &every_command_options[0] && option_set(o, value, settings))
+                return EXIT_CODE_USAGE;
+        }
+    }
+    if (!c->place) return EXIT_CODE_OK;
+    *(places *)((char *)settings + c->places) = (places){argv, n_places};
+    if (n_places) return EXIT_CODE_OK;
+    return report_error(EXIT_CODE_USAGE, "a %s is needed; see --help", c->place);
+}
+
+/* The last value of option `name` in argv, NULL without one. */
+static const char *typed_value(const char *name, int argc, char **argv) {
+    const char *value = NULL;
+    const size_t n = strlen(name);
+    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++) {
+        if (strncmp(argv[i], "--", 2) || strncmp(argv[i] + 2, name, n)) continue;
+        if (argv[i][2 + n] == '=') value = argv[i] + 3 + n;
+        if (!argv[i][2 + n] && i + 1 < argc) value = argv[i + 1];
+    }
+    return value;
+}
+
+/* Options from files: --config, or the config.json of the run that goes on, if it has one. */
+static exit_code read_files(const program *p, const command *c, int argc, char **argv,
+                            void *settings) {
+    char path[4096];
+    const char *config = typed_value(every_command_options[0].name, argc, argv);
+    const char *dir = c->config_of ? typed_value(c->config_of, argc, argv) : NULL;
+    if (config) return config_read(p, c, config, settings);
+    if (!dir || !config_path(dir, path, sizeof path)) return EXIT_CODE_OK;
+    return config_read(p, c, path, settings);
+}
+
+static exit_code read_options(const program *p, const command *c, int argc, char **argv,
+                              void *settings) {
+    const option *o;
+    for (int i = 0; (o = command_option(c, i)); i++)
+        if (o->fallback && option_set(o, o->fallback, settings)) return EXIT_CODE_USAGE;
+    exit_code code = read_files(p, c, argc, argv, settings);
+    if (!code) code = read_typed(c, argc, argv, settings);
+    if (code) return code;
+    for (int i = 0; (o = command_option(c, i)); i++)
         if (o->required && is_unset(o, settings))
             return report_error(EXIT_CODE_USAGE, "--%s %s is needed; see --help", o->name,
                                 o->metavar);
     return EXIT_CODE_OK;
+}
+
+const command *program_command(const program *p, const char *name) {
+    for (int i = 0; i < p->n_commands; i++)
+        if (!strcmp(p->commands[i].name, name)) return &p->commands[i];
+    return NULL;
 }
 
 static exit_code unknown_command(const program *p, const char *name) {
@@ -186,14 +295,17 @@ static exit_code run_command(const program *p, int argc, char **argv, void *sett
         printf("%s %s\n", p->name, wf_version());
         return EXIT_CODE_OK;
     }
-    const command *c = NULL;
-    for (int i = 0; i < p->n_commands; i++)
-        if (!strcmp(p->commands[i].name, argv[1])) c = &p->commands[i];
+    if (!strcmp(argv[1], "--man")) return manual_print(p);
+    if (!strncmp(argv[1], "--completion", 12)) {
+        const char *shell = argv[1][12] == '=' ? argv[1] + 13 : argc > 2 ? argv[2] : "";
+        return manual_print_completion(p, shell);
+    }
+    const command *c = program_command(p, argv[1]);
     if (!c) return unknown_command(p, argv[1]);
     report_set_name(p->name, c->name);
     for (int i = 2; i < argc; i++)
         if (asks_for_help(argv[i])) return print_command_help(p, c);
-    const exit_code code = read_options(c, argc - 2, argv + 2, settings);
+    const exit_code code = read_options(p, c, argc - 2, argv + 2, settings);
     return code ? code : c->run(settings);
 }
 

@@ -1,5 +1,5 @@
 /* A JSON object on one line; see row.h. A line that would not fit ends early, which the fixed rows
- * of these programs (ten numbers) never do. */
+ * of these programs never do. */
 #include "models/program/row.h"
 
 #include <inttypes.h>
@@ -18,6 +18,7 @@ static void append(json_row *j, const char *text) {
 static void append_key(json_row *j, const char *key) {
     if (j->separate) append(j, ",");
     j->separate = true;
+    if (!*key) return;
     append(j, "\"");
     append(j, key);
     append(j, "\":");
@@ -35,6 +36,34 @@ void row_open(json_row *j, const char *key) {
 void row_close(json_row *j) {
     append(j, "}");
     j->separate = true;
+}
+
+void row_open_list(json_row *j, const char *key) {
+    append_key(j, key);
+    append(j, "[");
+    j->separate = false;
+}
+
+void row_close_list(json_row *j) {
+    append(j, "]");
+    j->separate = true;
+}
+
+void row_text(json_row *j, const char *key, const char *value) {
+    append_key(j, key);
+    append(j, "\"");
+    for (; *value; value++) {
+        const unsigned char c = (unsigned char)*value;
+        char one[8];
+        snprintf(one, sizeof one, c == '"' || c == '\\' ? "\\%c" : c < ' ' ? "\\u%04x" : "%c", c);
+        append(j, one);
+    }
+    append(j, "\"");
+}
+
+void row_flag(json_row *j, const char *key, bool value) {
+    append_key(j, key);
+    append(j, value ? "true" : "false");
 }
 
 void row_integer(json_row *j, const char *key, int64_t value) {

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 typedef struct json_row {
-    char text[1024]; /* complete after the last row_close */
+    char text[16384]; /* complete after the last row_close */
     size_t n;
     bool separate; /* the next key needs a comma */
 } json_row;
@@ -17,6 +17,11 @@ typedef struct json_row {
 /* Opens the object (key NULL; starts the line anew) or an object inside it. */
 void row_open(json_row *j, const char *key);
 void row_close(json_row *j);
+/* An array inside the object; what is opened in it has the key "". */
+void row_open_list(json_row *j, const char *key);
+void row_close_list(json_row *j);
+void row_text(json_row *j, const char *key, const char *value);
+void row_flag(json_row *j, const char *key, bool value);
 void row_integer(json_row *j, const char *key, int64_t value);
 void row_real(json_row *j, const char *key, double value);
 

@@ -1,0 +1,85 @@
+/* Reading IDX files through zlib, which reads raw files as well; see source_idx.h. */
+#include "nn/source_idx.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+enum { UNSIGNED_BYTE = 0x08, FIRST_CAPACITY = 1 << 20 };
+
+/* What zlib or the system says about the last read. */
+static wf_status read_failed(gzFile f, const char *path) {
+    int code;
+    const char *text = gzerror(f, &code);
+    if (code == Z_ERRNO) return wf_fail(WF_INPUT, "%s: cannot read it: %s", path, strerror(errno));
+    if (code == Z_MEM_ERROR) return wf_fail(WF_MEMORY, "%s: no memory to unpack it", path);
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+        return wf_fail(WF_FORMAT, "%s: the gzip stream is damaged: %s", path, text);
+    return wf_fail(WF_FORMAT, "%s: ends too early; the file is cut short", path);
+}
+
+static wf_status read_header(gzFile f, const char *path, wf_shape *shape) {
+    uint8_t head[4], extent[4];
+    if (gzread(f, head, sizeof head) != sizeof head) return read_failed(f, path);
+    if (head[0] || head[1] || head[2] != UNSIGNED_BYTE)
+        return wf_fail(WF_FORMAT, "%s: at byte 0: %02x %02x %02x; IDX files of bytes begin with "
+                       "00 00 08", path, head[0], head[1], head[2]);
+    if (head[3] < 1 || head[3] > WF_MAX_RANK)
+        return wf_fail(WF_FORMAT, "%s: at byte 3: %d axes, not 1 to %d", path, head[3],
+                       WF_MAX_RANK);
+    int64_t dim[WF_MAX_RANK];
+    for (int i = 0; i < head[3]; i++) {
+        if (gzread(f, extent, sizeof extent) != sizeof extent) return read_failed(f, path);
+        dim[i] = (int64_t)extent[0] << 24 | extent[1] << 16 | extent[2] << 8 | extent[3];
+    }
+    *shape = wf_shape_make(head[3], dim);
+    if (wf_shape_count(shape) < 0)
+        return wf_fail(WF_FORMAT, "%s: at byte 4: the product of the extents is too large", path);
+    return WF_OK;
+}
+
+static wf_status read_bytes(gzFile f, const char *path, size_t total, uint8_t **data) {
+    size_t capacity = total < FIRST_CAPACITY ? total : FIRST_CAPACITY, used = 0;
+    *data = malloc(capacity + 1);
+    while (*data && used < total) {
+        if (used == capacity) {
+            capacity = capacity < total / 2 ? 2 * capacity : total;
+            uint8_t *grown = realloc(*data, capacity + 1);
+            if (!grown) break;
+            *data = grown;
+        }
+        const size_t want = capacity - used < FIRST_CAPACITY ? capacity - used : FIRST_CAPACITY;
+        const int n = gzread(f, *data + used, (unsigned)want);
+        if (n <= 0) return read_failed(f, path);
+        used += (size_t)n;
+    }
+    if (!*data || used < total)
+        return wf_fail(WF_MEMORY, "%s: no memory for its %zu bytes", path, total);
+    /* One byte more: the end of the stream, where zlib checks its CRC. */
+    uint8_t extra;
+    const int n = gzread(f, &extra, 1);
+    if (n < 0) return read_failed(f, path);
+    return n ? wf_fail(WF_FORMAT, "%s: more bytes than its header tells", path) : WF_OK;
+}
+
+wf_status wf_idx_read(const char *path, wf_shape *shape, uint8_t **data) {
+    struct stat st;
+    *data = NULL;
+    if (stat(path, &st))
+        return wf_fail(WF_INPUT, "%s: cannot open it: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode)) return wf_fail(WF_INPUT, "%s: is not a regular file", path);
+    gzFile f = gzopen(path, "rbe");
+    if (!f)
+        return wf_fail(errno ? WF_INPUT : WF_MEMORY, "%s: cannot open it: %s", path,
+                       errno ? strerror(errno) : "no memory");
+    wf_status status = read_header(f, path, shape);
+    if (!status) status = read_bytes(f, path, (size_t)wf_shape_count(shape), data);
+    gzclose_r(f);
+    if (status) {
+        free(*data);
+        *data = NULL;
+    }
+    return status;
+}
