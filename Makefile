@@ -133,6 +133,10 @@ test: | $(FIRST) ## build and pass the tests
 	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so
 	$(Q)sh tests/run.sh $(B)
 
+test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves under fault injection
+	@+$(make) $(B)/weft-tests $(B)/convlstm
+	$(Q)sh tests/slow.sh $(B)
+
 bench: ## measure: verifies each result before timing it
 	@+$(make) $(BENCH_BIN) $(B)/convlstm
 	$(Q)sh bench/run.sh $(B)
@@ -197,4 +201,4 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin test bench data lint layers san install uninstall clean help
+.PHONY: all setup run run-plugin test test-slow bench data lint layers san install uninstall clean help

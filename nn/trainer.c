@@ -17,6 +17,7 @@ typedef struct progress {
     int64_t step, epoch, position, seed; /* epoch and position are of the next batch */
     int64_t validations_since_best;
     double metric, best;
+    double scale;                        /* of the rate: halved by each collapse */
     double rate, plateau_best;           /* of the schedule */
     int64_t plateau_bad, plateau_started;
 } progress;
@@ -33,6 +34,7 @@ static const struct {
     {"trainer.validations_since_best", WF_I64, offsetof(progress, validations_since_best)},
     {"trainer.metric", WF_F64, offsetof(progress, metric)},
     {"trainer.best", WF_F64, offsetof(progress, best)},
+    {"trainer.scale", WF_F64, offsetof(progress, scale)},
     {"trainer.schedule.rate", WF_F64, offsetof(progress, rate)},
     {"trainer.schedule.best", WF_F64, offsetof(progress, plateau_best)},
     {"trainer.schedule.bad", WF_I64, offsetof(progress, plateau_bad)},
@@ -139,9 +141,10 @@ static wf_status check(const wf_trainer *t) {
     if (!t->params || !t->program || !t->data)
         return wf_fail(WF_ARGUMENT, "trainer: params, program and data must be given");
     if (t->validate_every < 0 || t->patience < 0 || t->save_every < 0 || !(t->average >= 0) ||
-        t->average >= 1 || (t->resume && !t->dir))
+        t->average >= 1 || !(t->collapse >= 0) || ((t->resume || t->collapse > 0) && !t->dir))
         return wf_fail(WF_ARGUMENT, "trainer: an option is out of range: validate_every, patience "
-                       "and save_every are not negative, average is in [0, 1), resume needs dir");
+                       "and save_every are not negative, average is in [0, 1), resume and "
+                       "collapse need dir");
     return WF_OK;
 }
 
@@ -187,14 +190,18 @@ static wf_status save_checkpoint(training *r) {
     return wf_checkpoint_save(t->params, r->state, r->n_state, t->dir);
 }
 
-/* A state_dict file of the weights (of their averages) in the folder. */
-static wf_status save_weights(training *r, const char *file) {
+/* A state_dict file of the weights (of their averages) in the folder, by wf_params_save or load. */
+static wf_status weights_file(training *r, const char *file, bool load) {
     char path[PATH_BYTES];
     if (!r->t->dir) return WF_OK;
     const int n = snprintf(path, sizeof path, "%s/%s", r->t->dir, file);
     if (n < 0 || n >= (int)sizeof path)
         return wf_fail(WF_OUTPUT, "%s: the name of the folder is too long", r->t->dir);
-    return wf_params_save(r->t->params, path);
+    return load ? wf_params_load(r->t->params, path) : wf_params_save(r->t->params, path);
+}
+
+static wf_status save_weights(training *r, const char *file) {
+    return weights_file(r, file, false);
 }
 
 static wf_status load_checkpoint(training *r) {
@@ -229,17 +236,23 @@ static void locate(training *r) {
     r->at.best = r->now.best;
 }
 
+static double rate(const training *r) {
+    return r->now.scale * wf_schedule_lr(&r->schedule, r->now.step);
+}
+
 static wf_status begin(training *r) {
     const wf_trainer *t = r->t;
     r->schedule = t->schedule;
-    r->now = (progress){.seed = (int64_t)t->seed, .metric = NAN, .best = INFINITY};
+    r->now = (progress){.seed = (int64_t)t->seed, .metric = NAN, .best = INFINITY,
+                        .scale = 1};
     r->at = (wf_trainer_at){.loss = NAN, .norm = NAN};
     wf_status status = WF_OK;
+    if (t->dir) wf_file_sweep(t->dir);
     if (t->resume) status = load_checkpoint(r);
     else if (t->dir) status = wf_checkpoint_remove(t->dir);
     if (status) return status;
     locate(r);
-    r->at.lr = wf_schedule_lr(&r->schedule, r->now.step);
+    r->at.lr = rate(r);
     if (r->now.step) status = wf_feed_seek(r->feed, r->now.step);
     if (!status && t->on.start) status = t->on.start(t->user, &r->at, t->resume);
     return status;
@@ -261,7 +274,7 @@ static wf_status not_finite(training *r) {
 static wf_status train_step(training *r) {
     const wf_trainer *t = r->t;
     const double start = seconds();
-    r->at.lr = wf_schedule_lr(&r->schedule, r->now.step);
+    r->at.lr = rate(r);
     if (r->lr) wf_store(r->lr_type, r->lr, r->at.lr);
     wf_status status = wf_feed_next(r->feed, r->input, &r->at.wait_s);
     if (status) return status;
@@ -300,13 +313,31 @@ static wf_status judge(training *r) {
     return !status && r->at.is_best ? save_weights(r, "best.safetensors") : status;
 }
 
+/* Weights that have collapsed seldom come back by themselves (units that are dead get no gradient),
+ * and what the optimiser remembers of them leads there again. */
+static wf_status recover(training *r) {
+    char line[MESSAGE_BYTES];
+    const wf_status status = weights_file(r, "best.safetensors", true);
+    if (status) return status;
+    wf_optimizer_forget(r->t->params);
+    if (r->averages) wf_averages_reset(r->averages);
+    r->now.scale /= 2;
+    snprintf(line, sizeof line, "step %lld: the metric %.4g is more than %g times the best, %.4g: "
+             "going on from the best weights at half the rate", (long long)r->now.step,
+             r->now.metric, r->t->collapse, r->now.best);
+    say(r, line);
+    return WF_OK;
+}
+
 static wf_status validate(training *r) {
+    const wf_trainer *t = r->t;
     if (r->averages) wf_averages_swap(r->averages);
     wf_status status = judge(r);
     if (r->averages) wf_averages_swap(r->averages);
     locate(r);
-    if (!status && r->t->on.epoch) status = r->t->on.epoch(r->t->user, &r->at);
-    return status;
+    if (!status && t->on.epoch) status = t->on.epoch(t->user, &r->at);
+    const bool collapsed = t->collapse > 0 && r->now.metric > t->collapse * r->now.best;
+    return !status && collapsed ? recover(r) : status;
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */

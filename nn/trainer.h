@@ -66,6 +66,9 @@ typedef struct wf_trainer {
     wf_schedule schedule;      /* kind, lr, ...; PLATEAU hears of every validation */
     int64_t validate_every;    /* steps; 0: after every epoch */
     int64_t patience;          /* stop after so many validations without a new best; 0: never */
+    double collapse;           /* > 0: after a validation with more than this many times the best
+                                  metric, go on from best.safetensors with fresh optimiser state
+                                  and half the rate; needs dir */
     double average;            /* > 0: validate, and save as best and last, the exponential moving
                                   average of the weights: each step keeps this much, e.g. 0.999 */
     /* saving */

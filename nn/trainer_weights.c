@@ -105,6 +105,19 @@ void wf_averages_swap(wf_averages *a) {
     }
 }
 
+void wf_averages_reset(wf_averages *a) {
+    for (size_t k = 0; k < a->n; k++)
+        memcpy(a->pair[k].average.data, a->pair[k].weight.data, bytes_of(&a->pair[k].weight));
+}
+
+void wf_optimizer_forget(wf_params *p) {
+    static const char prefix[] = "optimizer.";
+    for (size_t i = 0; i < wf_params_count(p); i++) {
+        const wf_param_info q = wf_params_at(p, i);
+        if (!strncmp(q.name, prefix, sizeof prefix - 1)) memset(q.data, 0, bytes_of(&q));
+    }
+}
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 struct wf_snapshot {

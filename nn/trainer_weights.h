@@ -13,6 +13,10 @@ wf_status wf_averages_new(wf_averages **out, wf_params *p, double decay);
 void wf_averages_free(wf_averages *a); /* NULL is fine */
 void wf_averages_add(wf_averages *a, int64_t step);
 void wf_averages_swap(wf_averages *a); /* averages and weights change places */
+void wf_averages_reset(wf_averages *a); /* averages become the weights */
+
+/* Optimiser state as before the first step: zeros. */
+void wf_optimizer_forget(wf_params *p);
 
 /* A copy of all buffers of p. */
 typedef struct wf_snapshot wf_snapshot;

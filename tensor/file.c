@@ -12,9 +12,11 @@
 #include "tensor/io.h"
 #include "tensor/size.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,4 +222,19 @@ void wf_file_discard(wf_file *f) {
     if (!f) return;
     unlinkat(f->dir_fd, f->temp, 0);
     file_free(f);
+}
+
+/* A process id that is in use again keeps a file that could go: the next sweep finds it. */
+void wf_file_sweep(const char *dir) {
+    DIR *d = dir ? opendir(dir) : NULL;
+    if (!d) return;
+    for (const struct dirent *e; (e = readdir(d));) {
+        long pid;
+        unsigned serial;
+        int end = 0;
+        if (sscanf(e->d_name, ".weft-%ld-%u.tmp%n", &pid, &serial, &end) < 2 || !end) continue;
+        if (e->d_name[end] || pid < 1 || pid == getpid()) continue;
+        if (kill((pid_t)pid, 0) && errno == ESRCH) unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
 }

@@ -65,6 +65,9 @@ WF_API wf_status wf_file_create(wf_file **out, const char *path);
 WF_API wf_status wf_file_write(wf_file *f, const void *data, size_t bytes);
 WF_API wf_status wf_file_commit(wf_file *f); /* frees f */
 WF_API void wf_file_discard(wf_file *f);     /* frees f, removes the temporary file; NULL is fine */
+/* Removes the temporary files that processes of this machine left in folder `dir` when they were
+ * killed while writing. For a folder that belongs to one program. */
+WF_API void wf_file_sweep(const char *dir);
 
 #ifdef __cplusplus
 }

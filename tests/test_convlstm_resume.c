@@ -1,6 +1,7 @@
 /* convlstm train, killed, interrupted and resumed: a run ends with the same files however often it
  * was cut. WEFT_KILLS: how many times it is killed (the slow tests set 50). */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
@@ -30,7 +31,7 @@ static void remove_folder(void) {
 TestSuite(convlstm_resume, .init = make_folder, .fini = remove_folder, .timeout = 900);
 
 static const char *in_folder(const char *name) {
-    static char path[4][256];
+    static char path[4][320];
     static int turn;
     turn = (turn + 1) % 4;
     snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
@@ -110,7 +111,7 @@ static void expect_same_run(const char *a, const char *b) {
     static const char *const file[] = {"checkpoint.safetensors", "best.safetensors",
                                        "last.safetensors"};
     static char text[2][1 << 18];
-    char path[2][256];
+    char path[2][320];
     for (size_t i = 0; i < WF_COUNT(file); i++) {
         snprintf(path[0], sizeof path[0], "%s/%s/%s", folder, a, file[i]);
         snprintf(path[1], sizeof path[1], "%s/%s/%s", folder, b, file[i]);
@@ -124,6 +125,15 @@ static void expect_same_run(const char *a, const char *b) {
     cr_assert_str_eq(one, other, "rows differ:\n%s\n%s", one, other);
     free(one);
     free(other);
+}
+
+/* Nothing but what a run has: no file that was being written when it was killed. */
+static void expect_no_leftovers(const char *name) {
+    DIR *d = opendir(in_folder(name));
+    cr_assert(d);
+    for (const struct dirent *e; (e = readdir(d));)
+        cr_assert(strncmp(e->d_name, ".weft", 5) != 0, "%s is left over", e->d_name);
+    closedir(d);
 }
 
 Test(convlstm_resume, killed_at_random_moments) {
@@ -150,6 +160,7 @@ Test(convlstm_resume, killed_at_random_moments) {
             killed++;
         }
         expect_same_run("whole", again);
+        expect_no_leftovers(again);
     }
 }
 

@@ -264,6 +264,37 @@ Test(nn_trainer, early_stopping_and_plateau_hear_of_validation) {
     close_run(&e);
 }
 
+Test(nn_trainer, collapsed_weights_are_given_up_for_the_best) {
+    experiment e;
+    wf_param_info w, m;
+    open_run(&e, in_folder("dir"));
+    static const double script[] = {5, 4, 4.1, 6.1, 6};
+    memcpy(e.metric, script, sizeof script);
+    e.scripted = true;
+    e.trainer.collapse = 1.5;
+    e.trainer.schedule = (wf_schedule){.lr = 0.05};
+    e.trainer.average = 0.9;
+    e.trainer.steps = 4 * EPOCH;
+    train(&e);
+    cr_assert(strstr(e.note, "step 24: the metric 6.1"), "%s", e.note);
+    cr_assert(wf_params_find(e.params, "head.weight", &w));
+    cr_assert(wf_params_find(e.params, "optimizer.m.head.weight", &m));
+    float now[3], zero[3] = {0};
+    memcpy(now, w.data, sizeof now);
+    cr_assert(!memcmp(m.data, zero, sizeof zero), "the optimiser remembers");
+    cr_assert_eq(wf_params_load(e.params, in_folder("dir/best.safetensors")), WF_OK);
+    cr_assert(!memcmp(now, w.data, sizeof now), "not the best weights");
+    close_run(&e);
+    open_run(&e, in_folder("dir"));
+    e.trainer.schedule = (wf_schedule){.lr = 0.05};
+    e.trainer.average = 0.9;
+    e.trainer.resume = true;
+    e.trainer.steps = 4 * EPOCH + 1;
+    train(&e);
+    cr_assert(e.rate[4 * EPOCH + 1] == 0.025, "%g", e.rate[4 * EPOCH + 1]);
+    close_run(&e);
+}
+
 Test(nn_trainer, validation_every_n_steps) {
     experiment e;
     open_run(&e, NULL);

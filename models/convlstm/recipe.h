@@ -8,6 +8,7 @@ typedef struct recipe {
     wf_schedule schedule;
     double clip;      /* of the gradient's global norm; 0: none */
     double average;   /* of the weights; see wf_trainer */
+    double collapse;  /* see wf_trainer */
     int64_t patience; /* epochs without a new best until the run ends */
     bool calm;        /* first weights as calm_weights makes them */
 } recipe;

@@ -34,7 +34,7 @@ wf_status record_open(record *r, run_dir *dir, const settings *s, const convlstm
                       int64_t total) {
     *r = (record){.dir = dir};
     wf_status status = show_table(step);
-    if (!status && done == 0) status = write_config(dir, s, c);
+    if (!status) status = write_config(dir, s, c);
     convlstm_size size = step->size;
     size.batch = n;
     if (!status && n) status = samples_open(&r->shown, p, size, c, index, compile_options(s));

@@ -260,6 +260,7 @@ static exit_code train(training *t) {
         .schedule = t->recipe.schedule,
         .patience = t->parts.val ? t->recipe.patience : 0,
         .average = t->recipe.average,
+        .collapse = t->parts.val ? t->recipe.collapse : 0,
         .dir = s->resume ? s->resume : s->out,
         .save_every = s->save_every,
         .resume = s->resume != NULL,
