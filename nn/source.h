@@ -1,8 +1,8 @@
 /* Data sources: numbered samples that fill the inputs of a program, and feeds, which hand out
  * batches of them in shuffled order, made ahead by a thread of their own.
  *
- * What batch k of a run holds is a function of the source, the seed and k alone: not of threads, and
- * not of where a run was stopped and resumed. */
+ * What batch k of a run holds is a function of the source, the seed and k alone: not of threads,
+ * and not of where a run was stopped and resumed. */
 #ifndef WEFT_SOURCE_H
 #define WEFT_SOURCE_H
 
@@ -31,8 +31,8 @@ typedef struct wf_source_part {
 enum { WF_SOURCE_PARTS = 8 };
 
 /* A source over arrays: sample k is entry k along `axis` of every part.
- * Errors   WF_INPUT, WF_FORMAT, WF_MEMORY from files; WF_ARGUMENT where parts differ in their number
- *          of samples or have no such axis.
+ * Errors   WF_INPUT, WF_FORMAT, WF_MEMORY from files; WF_ARGUMENT where parts differ in their
+ *          number of samples or have no such axis.
  * Owner    the caller closes *out; names are copied, data is borrowed. */
 WF_API wf_status wf_source_open(wf_source **out, const wf_source_part *part, int n_parts);
 
@@ -56,8 +56,8 @@ WF_API int wf_source_parts(const wf_source *s);
 WF_API const char *wf_source_name(const wf_source *s, int part);
 WF_API size_t wf_source_bytes(const wf_source *s, int part); /* of one sample */
 
-/* Samples index[0 .. n) at once, in the calling thread. Errors: WF_ARGUMENT for an index that is not
- * in [0, count); those of the function. */
+/* Samples index[0 .. n) at once, in the calling thread. Errors: WF_ARGUMENT for an index that is
+ * not in [0, count); those of the function. */
 WF_API wf_status wf_source_batch(const wf_source *s, const int64_t *index, int64_t n,
                                  void *const *out);
 

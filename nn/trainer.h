@@ -8,8 +8,8 @@
  *   saving       checkpoints (nn/checkpoint.h) and state_dict files in a folder
  *
  * A run that was killed at any moment and resumed gives the same weights, callbacks and files, bit
- * for bit, as one that was not: its state is in the checkpoint, and everything else is a function of
- * options and data. Clipping, weight decay and the rule of descent are part of the program (see the
+ * for bit, as one that was not: its state is in the checkpoint, and everything else is a function
+ * of options and data. Clipping, weight decay and the rule of descent are part of the program (see the
  * optimisers in nn.h).
  *
  * Invariants
@@ -44,7 +44,8 @@ typedef struct wf_trainer_callbacks {
     wf_status (*epoch)(void *user, const wf_trainer_at *at); /* after each validation */
     /* Before a checkpoint is written: logs are flushed, `state` gets its values. */
     wf_status (*save)(void *user, const wf_trainer_at *at);
-    /* Before the first step. resumed: `state` holds what was saved; at->step is 0 if nothing was. */
+    /* Before the first step. resumed: `state` holds what was saved; at->step is 0 if nothing
+     * was. */
     wf_status (*start)(void *user, const wf_trainer_at *at, bool resumed);
     void (*message)(void *user, const char *line); /* what people should know */
     bool (*stop)(void *user); /* asked after every step: true saves and ends the run */

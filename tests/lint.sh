@@ -25,7 +25,7 @@ raw=$(grep -nE '(malloc|calloc|realloc|mmap)\([^;]*(dim|count|rank)[^;]*\*' tens
 flags="-std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
     -Wvla -Wno-unused-parameter -Werror -fsyntax-only -fopenmp -I."
 for h in tensor/tensor.h tensor/array.h tensor/op.h tensor/graph.h autograd/autograd.h \
-    compiler/compiler.h nn/nn.h; do
+    compiler/compiler.h nn/nn.h nn/checkpoint.h nn/source.h nn/trainer.h; do
     printf '#include "%s"\n' "$h" | gcc $flags -xc - || complain "$h does not compile alone"
     if command -v g++ >/dev/null 2>&1; then
         printf '#include "%s"\nint main() { return WF_SHAPE(2, 3).rank == 2 ? 0 : 1; }\n' "$h" |

@@ -5,7 +5,8 @@
 #
 # A fault is one system call of one save - its n-th write, fsync, rename or open of a file in the
 # run's folder - that fails with EIO or ENOSPC, writes nothing, or at which the process is killed.
-# After each the run must resume from a whole checkpoint and end with the bytes of an undisturbed one.
+# After each the run must resume from a whole checkpoint and end with the bytes of an undisturbed
+# one.
 set -u
 B=$1
 program=${WEFT_CONVLSTM:-$B/convlstm}

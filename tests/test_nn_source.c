@@ -1,5 +1,5 @@
-/* Data sources and feeds: every kind gives the samples that were asked for, and the batches of a run
- * are a function of source, seed and number. */
+/* Data sources and feeds: every kind gives the samples that were asked for, and the batches of a
+ * run are a function of source, seed and number. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
-/* convlstm train: the training step over clips, a validation after every epoch, weights, checkpoints
- * and metrics in a run directory. The loop is nn/trainer.h's; this file is what surrounds it.
+/* convlstm train: the training step over clips, a validation after every epoch, weights,
+ * checkpoints and metrics in a run directory. The loop is nn/trainer.h's; this file is what
+ * surrounds it.
  *
  *   - Everything that can be refused is refused before the run directory is touched.
  *   - last.safetensors holds the weights after each epoch, best.safetensors those with the least
  *     validation MAE (without validation clips: the last).
- *   - A run is a function of its options and data: not of threads, not of time, and not of how often
- *     it was killed and resumed. */
+ *   - A run is a function of its options and data: not of threads, not of time, and not of how
+ *     often it was killed and resumed. */
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "models/convlstm/evaluator.h"
@@ -45,7 +45,8 @@ static wf_status open_source(training *t) {
     const int64_t n = clips_count(t->clips), size = clips_size(t->clips);
     const wf_shape clip = WF_SHAPE(clips_frames(t->clips) - 1, size, size, 1);
     const wf_source_part part[] = {{.name = "x", .shape = clip}, {.name = "target", .shape = clip}};
-    wf_status status = parts_cut(&t->parts, n, s->splits, s->val, !s->no_shuffle, (uint64_t)s->seed);
+    wf_status status =
+        parts_cut(&t->parts, n, s->splits, s->val, !s->no_shuffle, (uint64_t)s->seed);
     if (!status && t->parts.train < s->batch)
         status = wf_fail(WF_ARGUMENT, "%lld training clips (of %lld) do not fill a batch of %lld; "
                          "use more clips, a smaller --batch or a smaller --val",
@@ -144,7 +145,8 @@ static wf_status reestimate_statistics(training *t, int64_t epoch) {
     const int64_t n = t->s->reestimate_bn, batch = t->s->batch, total = t->parts.train;
     if (!n) return WF_OK;
     int64_t *order = malloc(sizeof *order * (size_t)total);
-    if (!order) return wf_fail(WF_MEMORY, "no memory for the order of %lld clips", (long long)total);
+    if (!order)
+        return wf_fail(WF_MEMORY, "no memory for the order of %lld clips", (long long)total);
     for (int64_t i = 0; i < total; i++) order[i] = t->parts.index[i];
     if (!t->s->no_shuffle) order_shuffle(order, total, (uint64_t)t->s->seed, epoch - 1);
     convlstm_forget_statistics(t->params);
@@ -170,7 +172,7 @@ static wf_status measure_training(training *t) {
     return status;
 }
 
-/* Smaller is better: the MAE; without validation clips the epochs' order, so that best is last. */
+/* Smaller is better: the MAE. */
 static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
     training *t = user;
     evaluation e;
@@ -226,7 +228,9 @@ static exit_code finish(const training *t, wf_status status, const wf_trainer_re
     if (status == WF_NOT_FINITE)
         return report_error(EXIT_CODE_NOT_FINITE, "%s; no weights were saved after it; try a "
                             "smaller --lr%s", wf_error(),
-                            t->s->detect_anomaly ? "" : ", or --detect-anomaly to see where it comes from");
+                            t->s->detect_anomaly ? ""
+                                                 : ", or --detect-anomaly to see where it comes "
+                                                   "from");
     if (status) return report_failure(status);
     const int signal_number = interrupt_signal();
     report_progress("waited %.2f s of %.1f s for data (%.2f %%)", result->wait_s, result->run_s,
