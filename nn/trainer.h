@@ -9,8 +9,8 @@
  *
  * A run that was killed at any moment and resumed gives the same weights, callbacks and files, bit
  * for bit, as one that was not: its state is in the checkpoint, and everything else is a function
- * of options and data. Clipping, weight decay and the rule of descent are part of the program (see the
- * optimisers in nn.h).
+ * of options and data. Clipping, weight decay and the rule of descent are part of the program (see
+ * the optimisers in nn.h).
  *
  * Invariants
  *   - Weights that are not finite are never saved.
