@@ -113,7 +113,8 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
--include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) $(TESTS) $(BENCH) $(BENCHLIB))
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c $(TESTS) $(BENCH) \
+    $(BENCHLIB))
 
 # --- using ------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ static int read_rows(const char *path, char *text, size_t size, json_t **row, in
 Test(convlstm_cli, training_writes_rows_and_weights) {
     static const char *const step_keys[] = {"step", "loss", "grad_norm", "mae", "seconds"};
     static const char *const epoch_keys[] = {"epoch", "val_loss", "val_mae", "val_psnr",
-                                             "val_ssim", "lr", "seconds"};
+                                             "val_ssim", "train_ssim", "lr", "seconds"};
     static char text[1 << 16];
     json_t *row[16];
     succeed("train " SMALL " --steps 7 --out @/deep/run");
@@ -62,7 +62,7 @@ Test(convlstm_cli, training_writes_rows_and_weights) {
     int step = 0;
     for (int i = 0; i < n; i++) {
         if (i == 5 || i == 8) {
-            expect_keys(row[i], epoch_keys, 7, "epoch row");
+            expect_keys(row[i], epoch_keys, 8, "epoch row");
             continue;
         }
         expect_keys(row[i], step_keys, 5, "step row");

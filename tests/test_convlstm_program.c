@@ -388,3 +388,50 @@ Test(convlstm_program, control_groups_limit_memory) {
     m = machine_memory_at(folder);
     cr_expect(m.available == INT64_C(4) << 30, "a huge number is no limit");
 }
+
+/* --- damaged files --- */
+
+/* Flips one bit of `good` at a time, in its first n bytes, and runs the command on the result: it
+ * works (the bit did not matter) or is refused in one line that names the file. */
+static void flip_bits(const char *good, size_t n, size_t stride, const char *arguments) {
+    static char text[1 << 20];
+    const size_t size = read_file(in_folder(good), text, sizeof text);
+    int refused = 0;
+    cr_assert(size > n && size + 1 < sizeof text);
+    for (size_t i = 0; i < n; i += stride) {
+        text[i] ^= (char)(1 << i % 8);
+        write_file(in_folder("flipped"), text, size);
+        text[i] ^= (char)(1 << i % 8);
+        const int code = run(arguments);
+        if (code == 0) continue;
+        refused++;
+        const char *end = strchr(err_text, '\n');
+        cr_expect(code == 4 || code == 2, "bit of byte %zu: exit code %d: %s", i, code, err_text);
+        cr_expect(end && !end[1] && strstr(err_text, "flipped"), "byte %zu: %s", i, err_text);
+        cr_expect(!out_text[0] && !exists(in_folder("out.gif")), "byte %zu", i);
+    }
+    cr_expect(refused > 0, "no flipped bit of %s was noticed", good);
+}
+
+Test(convlstm_program, flipped_bits_are_refused_or_harmless) {
+    succeed("train " SMALL " --steps 1 --out @/run");
+    succeed("data --count 3 --out @/clips.npy");
+    flip_bits("run/last.safetensors", 400, 13,
+              "eval --weights @/flipped --frames 3 --clips 1 --batch 1");
+    flip_bits("clips.npy", 128, 5,
+              "eval --weights @/run/last.safetensors --npy @/flipped --frames 3 --clips 1");
+}
+
+Test(convlstm_program, files_without_permission_are_refused) {
+    if (geteuid() == 0) {
+        fprintf(stderr, "skipped: nothing is forbidden to root\n");
+        return;
+    }
+    succeed("train " SMALL " --steps 1 --out @/run");
+    cr_assert(chmod(in_folder("run/last.safetensors"), 0) == 0);
+    refuse("eval --weights @/run/last.safetensors", 4, "last.safetensors");
+    cr_assert(mkdir(in_folder("closed"), 0555) == 0);
+    refuse("train " SMALL " --steps 1 --out @/closed/run", 5, "closed");
+    refuse("data --count 1 --out @/closed/x.npy", 5, "x.npy");
+    refuse("plot @/run --out @/closed/x.svg", 5, "x.svg");
+}

@@ -27,6 +27,7 @@ typedef struct training {
     convlstm_program step, estimator; /* the estimator only with --reestimate-bn */
     evaluator validation;             /* only with validation clips */
     wf_image_scores scores;           /* of the last validation; NaN without clips for it */
+    double train_ssim;                /* at the same time, of some training clips */
     run_dir dir;
     int64_t rows;                     /* in metrics.jsonl when a checkpoint is written */
     record record;
@@ -160,6 +161,18 @@ static wf_status reestimate_statistics(training *t, int64_t epoch) {
     return status;
 }
 
+/* SSIM of the first training clips, whole batches of them, by the programs of the validation. */
+static wf_status measure_training(training *t) {
+    enum { BATCHES = 8 };
+    evaluator some = t->validation;
+    evaluation e;
+    const int64_t batch = some.full.size.batch, whole = t->parts.train / batch;
+    some.n = batch * (whole < BATCHES ? whole : BATCHES);
+    const wf_status status = evaluator_run(&some, t->clips, t->parts.index, false, &e);
+    t->train_ssim = status ? NAN : e.scores.ssim_clamped;
+    return status;
+}
+
 /* Smaller is better: the MAE. */
 static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
     training *t = user;
@@ -168,6 +181,7 @@ static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
     if (!status)
         status = evaluator_run(&t->validation, t->clips, t->parts.index + t->parts.train, false,
                                &e);
+    if (!status) status = measure_training(t);
     if (status) return status;
     t->scores = e.scores;
     *metric = e.scores.mae;
@@ -185,6 +199,7 @@ static wf_status after_epoch(void *user, const wf_trainer_at *at) {
     row_real(&row, "val_mae", t->scores.mae);
     row_real(&row, "val_psnr", t->scores.psnr);
     row_real(&row, "val_ssim", t->scores.ssim_clamped);
+    row_real(&row, "train_ssim", t->train_ssim);
     row_real(&row, "lr", at->lr);
     row_real(&row, "seconds", seconds);
     row_close(&row);
@@ -238,6 +253,7 @@ static exit_code train(training *t) {
     const wf_state log = {"log.rows", WF_I64, WF_SCALAR, &t->rows};
     wf_trainer_result result;
     t->scores = (wf_image_scores){NAN, NAN, NAN, NAN, NAN};
+    t->train_ssim = NAN;
     const wf_trainer trainer = {
         .params = t->params,
         .program = t->step.program,
