@@ -16,6 +16,7 @@
 #include "models/convlstm/recipe.h"
 #include "models/convlstm/record.h"
 #include "models/program/interrupt.h"
+#include "models/program/profiling.h"
 
 typedef struct training {
     const settings *s;
@@ -31,6 +32,7 @@ typedef struct training {
     run_dir dir;
     int64_t rows;                     /* in metrics.jsonl when a checkpoint is written */
     record record;
+    profiling profile;                /* only with --profile */
     double epoch_start;
 } training;
 
@@ -84,6 +86,7 @@ static exit_code prepare(training *t) {
     if (!status) status = compile_programs(t);
     if (!status && t->recipe.calm) calm_weights(t->params);
     if (!status && s->init) status = wf_params_load(t->params, s->init);
+    if (!status) status = profiling_open(&t->profile, s->profile, t->step.program);
     return status ? report_failure(status) : EXIT_CODE_OK;
 }
 
@@ -129,6 +132,8 @@ static wf_status after_step(void *user, const wf_trainer_at *at) {
     training *t = user;
     json_row row;
     record_step(&t->record, at->step, at->loss);
+    const wf_status status = profiling_after_run(&t->profile, at->step == at->steps);
+    if (status) return status;
     if (at->step % t->s->log_every && at->step != at->steps) return WF_OK;
     row_open(&row, NULL);
     row_integer(&row, "step", at->step);
@@ -283,7 +288,8 @@ static exit_code train(training *t) {
         .user = t,
     };
     interrupt_watch();
-    const wf_status status = wf_trainer_run(&trainer, &result);
+    wf_status status = wf_trainer_run(&trainer, &result);
+    if (!status) status = profiling_finish(&t->profile);
     record_close(&t->record);
     return finish(t, status, &result);
 }

@@ -8,13 +8,13 @@ enum { TRACED = 3 }; /* runs in the trace */
 
 wf_status profiling_open(profiling *q, const char *path, wf_program *p) {
     *q = (profiling){.program = p};
-    return path ? wf_file_create(&q->file, path) : WF_OK;
+    const wf_status status = path ? wf_file_create(&q->file, path) : WF_OK;
+    return status || !path ? status : wf_profile_start(p, TRACED);
 }
 
-wf_status profiling_before_run(profiling *q) {
+wf_status profiling_after_run(profiling *q, bool is_last) {
     if (!q->file) return WF_OK;
-    q->runs++;
-    return q->runs <= 2 ? wf_profile_start(q->program, TRACED) : WF_OK;
+    return ++q->runs == 1 && !is_last ? wf_profile_start(q->program, TRACED) : WF_OK;
 }
 
 static wf_status write_trace(profiling *q) {

@@ -12,12 +12,12 @@ typedef struct profiling {
     int64_t runs;
 } profiling;
 
-/* Makes the file writable, so that a path that cannot be is refused before the runs. path NULL: no
- * profile. Errors: WF_OUTPUT, WF_MEMORY. Closing is due even after an error. */
+/* Makes the file writable, so that a path that cannot be is refused before the runs, and begins. path
+ * NULL: no profile. Errors: WF_OUTPUT, WF_MEMORY. Closing is due even after an error. */
 wf_status profiling_open(profiling *q, const char *path, wf_program *p);
 
-/* Before each run. Errors: WF_MEMORY. */
-wf_status profiling_before_run(profiling *q);
+/* After each run. Errors: WF_MEMORY. */
+wf_status profiling_after_run(profiling *q, bool is_last);
 
 /* After the last run: the table on stderr, and the file complete. Without a run: nothing. */
 wf_status profiling_finish(profiling *q);
