@@ -2,8 +2,8 @@
  *
  *   %4 f32[8,4] = contract %1, %2 {..}         %4 f32[3,8] = concat %2, %3 {axis=1}
  *   %5 f32[8,4] = contract %1, %3 {..}         %5 f32[8,8] = contract %1, %4 {..}
- *   %6 f32[8,4] = sigmoid %4                   %6 f32[8,4] = slice %5 {axis=1 first=0 n=4 step=1}
- *   %7 f32[8,4] = tanh %5               -->    %7 f32[8,4] = slice %5 {axis=1 first=4 n=4 step=1}
+ *   %6 f32[8,4] = sigmoid %4                   %6 f32[8,4] = slice %5 {axis=1 first=0 n=4}
+ *   %7 f32[8,4] = tanh %5               -->    %7 f32[8,4] = slice %5 {axis=1 first=4 n=4}
  *   %8 f32[8,4] = mul %6, %7                   %8 f32[8,4] = sigmoid %6
  *                                              %9 f32[8,4] = tanh %7
  *                                              %10 f32[8,4] = mul %8, %9

@@ -1,10 +1,10 @@
 /* Sums of slices: where slices at equal places are added, the wholes are added once.
  *
- *   %3 f32[3] = slice %1 {axis=0 first=0 n=3 step=1}      %3 f32[6] = add %1, %2
- *   %4 f32[3] = slice %2 {axis=0 first=0 n=3 step=1}      %4 f32[3] = slice %3 {.. first=0 n=3 ..}
+ *   %3 f32[3] = slice %1 {axis=0 first=0 n=3}      %3 f32[6] = add %1, %2
+ *   %4 f32[3] = slice %2 {axis=0 first=0 n=3}      %4 f32[3] = slice %3 {.. first=0 n=3 ..}
  *   %5 f32[3] = add %3, %4                           -->  %5 f32[3] = slice %3 {.. first=3 n=3 ..}
- *   %6 f32[3] = slice %1 {axis=0 first=3 n=3 step=1}
- *   %7 f32[3] = slice %2 {axis=0 first=3 n=3 step=1}
+ *   %6 f32[3] = slice %1 {axis=0 first=3 n=3}
+ *   %7 f32[3] = slice %2 {axis=0 first=3 n=3}
  *   %8 f32[3] = add %6, %7
  *
  * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a step,

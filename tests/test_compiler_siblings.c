@@ -46,8 +46,8 @@ Test(compiler_siblings, header_example) {
     expect(wf_pass_siblings, wf_mul(c, d),
            "%4 f32[3,8] = concat %2, %3 {axis=1}\n"
            "%5 f32[8,8] = contract %1, %4 {sum[3] A[o0,k0] B[k0,o1]}\n"
-           "%6 f32[8,4] = slice %5 {axis=1 first=0 n=4 step=1}\n"
-           "%7 f32[8,4] = slice %5 {axis=1 first=4 n=4 step=1}\n"
+           "%6 f32[8,4] = slice %5 {axis=1 first=0 n=4}\n"
+           "%7 f32[8,4] = slice %5 {axis=1 first=4 n=4}\n"
            "%8 f32[8,4] = sigmoid %6\n%9 f32[8,4] = tanh %7\n%10 f32[8,4] = mul %8, %9\n");
 }
 
@@ -59,8 +59,8 @@ Test(compiler_siblings, parts_of_a_leaf) {
     const wf_tensor b = wf_matmul(x, wf_slice(w, 1, 0, 2, 1));
     expect(wf_pass_siblings, wf_sub(a, b),
            "f32[8,4] = contract %1, %2 {sum[3] A[o0,k0] B[k0,o1]}\n"
-           "%6 f32[8,2] = slice %5 {axis=1 first=0 n=2 step=1}\n"
-           "%7 f32[8,2] = slice %5 {axis=1 first=2 n=2 step=1}\n%8 f32[8,2] = sub %7, %6\n");
+           "%6 f32[8,2] = slice %5 {axis=1 first=0 n=2}\n"
+           "%7 f32[8,2] = slice %5 {axis=1 first=2 n=2}\n%8 f32[8,2] = sub %7, %6\n");
 }
 
 /* The example in the header of part_sums.c. */
@@ -72,9 +72,9 @@ Test(compiler_siblings, part_sums_example) {
     const wf_tensor d = wf_slice(wf_tanh(c), 1, 0, 3, 1), e = wf_sub(a, b);
     expect(wf_pass_part_sums, wf_mul(d, e),
            "%3 f32[8,6] = concat %1, %2 {axis=1}\n%4 f32[6] = sum %3 {axes=0}\n"
-           "%5 f32[3] = slice %4 {axis=0 first=0 n=3 step=1}\n"
-           "%6 f32[3] = slice %4 {axis=0 first=3 n=3 step=1}\n%7 f32[8,6] = tanh %3\n"
-           "%8 f32[8,3] = slice %7 {axis=1 first=0 n=3 step=1}\n%9 f32[3] = sub %5, %6\n"
+           "%5 f32[3] = slice %4 {axis=0 first=0 n=3}\n"
+           "%6 f32[3] = slice %4 {axis=0 first=3 n=3}\n%7 f32[8,6] = tanh %3\n"
+           "%8 f32[8,3] = slice %7 {axis=1 first=0 n=3}\n%9 f32[3] = sub %5, %6\n"
            "%10 f32[8,3] = mul %8, %9\n");
 }
 
@@ -89,8 +89,8 @@ Test(compiler_siblings, slice_sums_example) {
     const wf_tensor p = wf_add(a0, b0), q = wf_add(a1, b1);
     expect(wf_pass_slice_sums, wf_sub(p, q),
            "f32[6] = add %2, %4\n"
-           "%10 f32[3] = slice %9 {axis=0 first=3 n=3 step=1}\n"
-           "%11 f32[3] = slice %9 {axis=0 first=0 n=3 step=1}\n%12 f32[3] = sub %11, %10\n");
+           "%10 f32[3] = slice %9 {axis=0 first=3 n=3}\n"
+           "%11 f32[3] = slice %9 {axis=0 first=0 n=3}\n%12 f32[3] = sub %11, %10\n");
 }
 
 /* --- whole programs --------------------------------------------------------------------------- */
