@@ -1,7 +1,8 @@
 /* merge: contractions that belong together become one, and packed operands become values.
  *
  * A sum of contractions that nothing else reads is one contraction with all their sources: a cell's
- * convolutions of x and h, a weight's gradients over all time steps. Unless siblings, contractions
+ * convolutions of x and h, whose biases are added behind them, a weight's gradients over all time
+ * steps. Unless siblings, contractions
  * of the same input, could not all do so: they stay apart to become one (siblings.c), as in a GRU,
  * where r and z are sums of contractions of x and h but the candidate is not. Reductions of parts
  * follow (part_sums.c, slice_sums.c). Then every constant-like operand that the kernel wants in
@@ -29,6 +30,47 @@
 #include "compiler/siblings.h"
 #include "tensor/contract.h"
 #include "tensor/elementwise.h"
+
+/* --- the order of sums ------------------------------------------------------------------------ */
+
+/* A side of an addition as contraction + rest, in the graph before; 0: none. */
+typedef struct side {
+    uint32_t contraction, rest;
+} side;
+
+static bool is_alone(const wf_rewrite *r, uint32_t id, const wf_shape *s) {
+    const wf_node *x = wf_graph_node(r->from, id);
+    return r->readers[id] == 1 && wf_shape_equal(&x->type.shape, s);
+}
+
+static side side_of(const wf_rewrite *r, uint32_t id, const wf_shape *s) {
+    const wf_node *x = wf_graph_node(r->from, id);
+    if (!is_alone(r, id, s)) return (side){0, 0};
+    if (x->op == &wf_op_contract) return (side){id, 0};
+    if (x->op != &wf_op_add) return (side){0, 0};
+    const uint32_t *in = wf_node_in(r->from, id);
+    bool term[2];
+    for (int i = 0; i < 2; i++)
+        term[i] = wf_graph_node(r->from, in[i])->op == &wf_op_contract && is_alone(r, in[i], s);
+    if (term[0] == term[1]) return (side){0, 0};
+    return term[0] ? (side){in[0], in[1]} : (side){in[1], in[0]};
+}
+
+/* (A + b) + (C + d) -> (A + C) + (b + d) for contractions A and C, so that they meet: a cell's
+ * convolutions, each with its bias. */
+static uint32_t order_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void *user) {
+    const wf_node *x = wf_graph_node(r->from, id);
+    const uint32_t *from = wf_node_in(r->from, id);
+    if (x->op != &wf_op_add) return wf_rewrite_same(r, id, in, NULL);
+    const side a = side_of(r, from[0], &x->type.shape), b = side_of(r, from[1], &x->type.shape);
+    if (!a.contraction || !b.contraction || !(a.rest || b.rest))
+        return wf_rewrite_same(r, id, in, NULL);
+    const wf_tensor both = wf_add(wf_handle(r->to, r->map[a.contraction]),
+                                  wf_handle(r->to, r->map[b.contraction]));
+    wf_tensor rest = wf_handle(r->to, r->map[a.rest ? a.rest : b.rest]);
+    if (a.rest && b.rest) rest = wf_add(rest, wf_handle(r->to, r->map[b.rest]));
+    return wf_add(both, rest).id;
+}
 
 /* --- sums of contractions --------------------------------------------------------------------- */
 
@@ -185,8 +227,10 @@ static wf_status advance(wf_stage *s, wf_status (*part)(const wf_stage *in, wf_s
 wf_status wf_pass_merge(const wf_stage *in, wf_stage *out) {
     static wf_status (*const part[])(const wf_stage *in, wf_stage *out) = {
         wf_pass_siblings, wf_pass_part_sums, wf_pass_slice_sums};
-    wf_stage now = {0};
-    wf_status s = join_sums(in, &now);
+    wf_stage ordered = {0}, now = {0};
+    wf_status s = wf_rewrite_stage(in, &ordered, order_node, NULL);
+    if (!s) s = join_sums(&ordered, &now);
+    wf_stage_free(&ordered);
     for (size_t i = 0; i < WF_COUNT(part) && s == WF_OK; i++) s = advance(&now, part[i]);
     if (!s) s = wf_rewrite_stage(&now, out, pack_node, NULL);
     wf_stage_free(&now);
