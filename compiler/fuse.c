@@ -270,6 +270,18 @@ static bool place(fuser *q, uint32_t id) {
 
 /* --- merging ---------------------------------------------------------------------------------- */
 
+/* A reduction can wait until its result is read: it is launched behind the group that it reads. */
+static bool can_wait(const fuser *q, uint32_t id) {
+    return node_of(q, id)->op->kind == WF_KIND_REDUCE && !q->f->group[id];
+}
+
+static uint32_t first_read(const fuser *q, uint32_t id) {
+    uint32_t when = UINT32_MAX;
+    for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++)
+        if (q->f->when[q->reader[i].id] < when) when = q->f->when[q->reader[i].id];
+    return when;
+}
+
 /* When somebody outside needs a value of group a, other than b, which would read it in order. */
 static uint32_t needed(const fuser *q, uint32_t a, uint32_t b) {
     uint32_t when = UINT32_MAX;
@@ -277,9 +289,19 @@ static uint32_t needed(const fuser *q, uint32_t a, uint32_t b) {
         for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
             const uint32_t r = q->reader[i].id, group = q->f->group[r];
             if (group == a || (group == b && q->reader[i].same)) continue;
-            if (q->f->when[r] < when) when = q->f->when[r];
+            const uint32_t at = can_wait(q, r) ? first_read(q, r) : q->f->when[r];
+            if (at < when) when = at;
         }
     return when;
+}
+
+/* Reductions of a's values wait for b, of which these become members. */
+static void delay_readers(fuser *q, uint32_t a, uint32_t when) {
+    for (uint32_t id = q->group[a].first; id; id = q->next[id])
+        for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
+            const uint32_t r = q->reader[i].id;
+            if (can_wait(q, r) && q->f->when[r] < when) q->f->when[r] = when;
+        }
 }
 
 /* The group of the readers of `id` that is launched first, but after `after`; `best` if none is
@@ -330,6 +352,7 @@ static bool merge(fuser *q, uint32_t a, uint32_t b) {
     }
     if (n > WF_GROUP_OPERANDS || count_outputs(q, a, b) > WF_GROUP_OUTPUTS) return false;
     memcpy(m.input, all, n * sizeof *all);
+    delay_readers(q, a, m.when);
     m.inputs = n;
     m.steps += from->steps;
     m.members += from->members;
@@ -467,16 +490,21 @@ static bool collect(fuser *q) {
     return true;
 }
 
-/* Views of members that are not computed yet wait for them. */
-static void defer_views(fuser *q) {
+/* The group that node `id` is launched with or right behind; 0: neither. */
+static uint32_t launched_with(const fuser *q, uint32_t id) {
+    if (q->f->group[id] || q->f->when[id] == id) return q->f->group[id];
+    return q->f->group[q->owner[wf_node_in(q->g, id)[0]]];
+}
+
+/* Reductions that wait, and views of values that are not computed yet. */
+static void defer(fuser *q) {
     wf_fusion *f = q->f;
     for (uint32_t id = wf_graph_size(q->g); id-- > 1;) {
-        if (!is_view(q, id) || !q->live[id]) continue;
-        const uint32_t owner = q->owner[id];
-        if (!f->group[owner] || f->when[owner] < id) continue;
+        const uint32_t owner = q->owner[id], group = q->live[id] ? launched_with(q, owner) : 0;
+        if (!group || f->group[id] || f->when[owner] < id) continue;
         f->when[id] = f->when[owner];
-        f->next[id] = f->list[f->group[owner]].deferred;
-        f->list[f->group[owner]].deferred = id;
+        f->next[id] = f->list[group].deferred;
+        f->list[group].deferred = id;
     }
 }
 
@@ -492,7 +520,7 @@ static bool fuse_all(fuser *q, const wf_stage *s, bool on) {
     merge_all(q);
     for (uint32_t id = wf_graph_size(q->g); id-- > 1;) move_back(q, id);
     if (!collect(q)) return false;
-    defer_views(q);
+    defer(q);
     return true;
 }
 

@@ -2,8 +2,8 @@
  *
  * Invariants
  *   - Launches stand in the order of `when`; when[id] >= id. A group is launched at its last member
- *     (the one with the largest id), everything else at its own id; a view that is only another way
- *     to see a member waits for it.
+ *     (the one with the largest id), everything else at its own id; but a view that is only another
+ *     way to see a member waits for it, and so does a reduction that nobody wants earlier.
  *   - A value that leaves its group is read by later launches only: for every reader r of a member
  *     u outside u's group, when[r] > when[u]. So groups and the nodes between them form no cycle.
  *   - Members of a group have one number of elements in one row-major order; their shapes are
@@ -33,7 +33,7 @@ const char *wf_apart_text(wf_apart why);
 
 typedef struct wf_fused {
     uint32_t first, n;  /* members: fusion->member[first .. first + n), ascending */
-    uint32_t deferred;  /* the first view that waits for it, 0: none; then fusion->next */
+    uint32_t deferred;  /* the first view or reduction that waits for it, 0: none; then ->next */
     wf_shape space;     /* the common refinement of the members' shapes */
 } wf_fused;
 

@@ -150,7 +150,7 @@ static wf_status plan_group(wf_planner *q, uint32_t group) {
     for (uint32_t i = 0; i < l->n && s == WF_OK; i++)
         s = plan_output(q, f->member[l->first + i]);
     for (uint32_t id = l->deferred; id && s == WF_OK; id = f->next[id])
-        if (q->value[q->owner[id]].storage) s = plan_one(q, id);
+        if (q->owner[id] == id || q->value[q->owner[id]].storage) s = plan_one(q, id);
     return s;
 }
 

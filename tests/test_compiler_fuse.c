@@ -323,11 +323,12 @@ static void count(const wf_plan *p, uint32_t *launches, double *bytes) {
     for (uint32_t i = 0; i < p->n_launch; i++) {
         const wf_launch *l = &p->launch[i];
         if (!l->group && (l->call.op->kind != WF_KIND_ELEMENTWISE || l->copy)) continue;
-        ++*launches;
+        *launches += l->chain == 0; /* members of a chain are one launch, counted as the kernel's */
         const uint32_t m = (uint32_t)l->call.n_in + l->n_out;
         for (uint32_t k = 0; k < m * l->rows; k++) {
             const uint32_t at = l->group ? p->sweep[l->group - 1 + k / m].array : l->array;
             const wf_array *a = &p->array[at + k % m];
+            if (p->storage[p->operand[at + k % m].storage].where == WF_WHERE_TILE) continue;
             double n = (double)wf_dtype_bytes(a->dtype);
             for (int axis = 0; axis < a->shape.rank; axis++)
                 if (a->stride[axis] != 0) n *= (double)a->shape.dim[axis];
@@ -338,7 +339,7 @@ static void count(const wf_plan *p, uint32_t *launches, double *bytes) {
 
 /* Two steps; the loss, the norm and a digest of all parameters. */
 static uint64_t train(unsigned off, int threads, uint32_t *launches, double *bytes) {
-    const convlstm_size s = {.frames = 6, .batch = 2, .height = 8, .width = 8, .hidden = 4};
+    const convlstm_size s = {.frames = 12, .batch = 4, .height = 16, .width = 16, .hidden = 4};
     wf_params *w = wf_params_new(7);
     convlstm_program c;
     const wf_compile_opt o = {.off = off, .threads = threads};
@@ -375,5 +376,5 @@ Test(compiler_fuse, the_training_step) {
     cr_assert_eq(train(0, 2, &again, &b), want);
     cr_assert_eq(train(0, 3, &again, &b), want);
     cr_assert_geq(launches, 6 * fused_launches, "%u launches, fused %u", launches, fused_launches);
-    cr_assert_geq(bytes, 2.9 * fused_bytes, "%g bytes, fused %g", bytes, fused_bytes);
+    cr_assert_geq(bytes, 4 * fused_bytes, "%g bytes, fused %g", bytes, fused_bytes);
 }
