@@ -169,13 +169,21 @@ static uint32_t intern(wf_family *f, const entry *e, uint32_t n) {
     return list;
 }
 
-/* A list of weights, and the longest list that each of them is in. */
+/* The longest list that each weight is in. Lists with zeros do not count. */
+static void find_widest(wf_family *f, uint32_t list) {
+    const struct wf_list *l = &f->lists.list[list];
+    const uint32_t *id = wf_list_ids(&f->lists, list);
+    for (uint32_t i = 0; i < l->n; i++)
+        if (id[i] == 0) return;
+    for (uint32_t i = 0; i < l->n; i++) {
+        uint32_t *widest = &f->widest[id[i]];
+        if (!*widest || f->lists.list[*widest].n < l->n) *widest = list;
+    }
+}
+
 static uint32_t intern_weights(wf_family *f, const entry *e, uint32_t n) {
     const uint32_t list = intern(f, e, n);
-    for (uint32_t i = 0; i < n && list; i++) {
-        uint32_t *widest = &f->widest[e[i].id];
-        if (!*widest || f->lists.list[*widest].n < n) *widest = list;
-    }
+    if (list) find_widest(f, list);
     return list;
 }
 
@@ -318,6 +326,7 @@ static bool list_sources(wf_family *f, wf_siblings *g, const entry *e, int *at) 
         const uint32_t list = wf_lists_find(&f->lists, id + (uint32_t)s * g->n, g->n, true);
         f->source_list[f->n_source_list++] = list;
         ok = list != 0;
+        if (ok && g->weights) find_widest(f, list);
         if (!g->weights) claim_home(f, list);
     }
     free(id);
@@ -363,8 +372,7 @@ static void make_group(wf_family *f, const candidate *c, uint32_t n) {
         qsort(e, m, sizeof *e, by_place);
         const wf_siblings g = {.n = m, .base = base->id, .loop = base->loop,
                                .weights = !base->values};
-        if (g.weights && most == 1) ok = intern_weights(f, e, m) != 0;
-        ok = ok && add_group(f, g, e, at);
+        ok = add_group(f, g, e, at);
     }
     f->failed |= !ok;
     free(e);

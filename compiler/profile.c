@@ -63,8 +63,8 @@ static wf_status allocate(wf_profile *f, const wf_program *p) {
 
 wf_status wf_profile_start(wf_program *p, uint32_t keep) {
     if (!p) return wf_fail(WF_ARGUMENT, "wf_profile_start: the program is NULL");
-    wf_profile f = {.recording = true, .n_launch = wf_plan_launches(&p->plan), .keep = keep ? keep : 1,
-                    .workers = p->threads};
+    wf_profile f = {.recording = true, .n_launch = wf_plan_launches(&p->plan),
+                    .keep = keep ? keep : 1, .workers = p->threads};
     const wf_status s = allocate(&f, p);
     if (s) {
         wf_profile_free(&f);

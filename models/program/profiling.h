@@ -12,8 +12,8 @@ typedef struct profiling {
     int64_t runs;
 } profiling;
 
-/* Makes the file writable, so that a path that cannot be is refused before the runs, and begins. path
- * NULL: no profile. Errors: WF_OUTPUT, WF_MEMORY. Closing is due even after an error. */
+/* Makes the file writable, so that a path that cannot be is refused before the runs, and begins.
+ * path NULL: no profile. Errors: WF_OUTPUT, WF_MEMORY. Closing is due even after an error. */
 wf_status profiling_open(profiling *q, const char *path, wf_program *p);
 
 /* After each run. Errors: WF_MEMORY. */
