@@ -198,10 +198,7 @@ static wf_status join_sums(const wf_stage *in, wf_stage *out) {
 
 static uint32_t pack_node(wf_rewrite *r, uint32_t id, const wf_tensor *in, void *user) {
     const wf_node *x = wf_graph_node(r->from, id);
-    uint64_t packed = 0;
-    if (x->op != &wf_op_contract) return wf_rewrite_same(r, id, in, NULL);
-    for (uint32_t i = 0; i < x->n_in / 2 && i < 64; i++)
-        if (wf_contract_wants_pack(r->from, id, (int)i)) packed |= UINT64_C(1) << i;
+    const uint64_t packed = x->op == &wf_op_contract ? wf_contract_wants_pack(r->from, id) : 0;
     if (!packed) return wf_rewrite_same(r, id, in, NULL);
     wf_tensor *operand = calloc(x->n_in, sizeof *operand);
     if (!operand) return wf_rewrite_same(r, id, in, NULL);

@@ -102,10 +102,10 @@ WF_API wf_tensor wf_contract_drop(wf_tensor t, int i);
 
 /* --- packing B -------------------------------------------------------------------------------- */
 
-/* True if B of this source of contract node `id` should be a packed array: the fast path applies to
- * the node when its operands are dense, it would itself pack this B as a whole, and B is not an
- * activation that is summed over its pixels. */
-WF_API bool wf_contract_wants_pack(const wf_graph *g, uint32_t id, int source);
+/* Bit i: B of source i (below 64) of contract node `id` should be a packed array: the fast path
+ * applies to the node when its operands are dense, it would itself pack this B as a whole, and B is
+ * not an activation that is summed over its pixels. */
+WF_API uint64_t wf_contract_wants_pack(const wf_graph *g, uint32_t id);
 
 /* The node that packs this source's B, given as a handle `b` in the graph that is being built,
  * which may be another graph than g. */

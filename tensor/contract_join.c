@@ -126,13 +126,12 @@ static const wf_contract_source *source_of(const wf_graph *g, uint32_t id, int i
     return x->op == &wf_op_contract && i >= 0 && i < c->n_sources ? &c->source[i] : NULL;
 }
 
-bool wf_contract_wants_pack(const wf_graph *g, uint32_t id, int source) {
-    const wf_contract_source *s = source_of(g, id, source);
-    if (!s || s->packed) return false;
+uint64_t wf_contract_wants_pack(const wf_graph *g, uint32_t id) {
+    if (!source_of(g, id, 0)) return 0;
     const wf_node *x = wf_graph_node(g, id);
     const uint32_t *in = wf_node_in(g, id);
     wf_array *array = calloc(x->n_in, sizeof *array);
-    if (!array) return false;
+    if (!array) return 0;
     for (uint32_t i = 0; i < x->n_in; i++) {
         const wf_type *t = &wf_graph_node(g, in[i])->type;
         array[i] = wf_array_dense(NULL, t->dtype, &t->shape);
@@ -140,14 +139,17 @@ bool wf_contract_wants_pack(const wf_graph *g, uint32_t id, int source) {
     const wf_call call = {.op = x->op, .attr = x->attr, .n_in = (int)x->n_in, .in = array,
                           .out = wf_array_dense(NULL, x->type.dtype, &x->type.shape)};
     wf_contract_plan p;
-    bool wants = wf_contract_plan_make(&p, &call) && p.u_side == 0;
-    if (wants) {
+    uint64_t wants = 0;
+    const bool planned = wf_contract_plan_make(&p, &call) && p.u_side == 0;
+    for (int i = 0; planned && i < p.c->n_sources && i < 64; i++) {
         uint32_t batch, columns;
         wf_source_plan sp;
-        wf_contract_plan_source(&p, source, &sp);
-        pack_masks(p.c, s, &batch, &columns);
-        wants = sp.v_mode == WF_FROM_PACKED && 8 * p.m >= sp.n_k && batch == p.batch_mask &&
-                columns == p.n_mask;
+        if (p.c->source[i].packed) continue;
+        wf_contract_plan_source(&p, i, &sp);
+        pack_masks(p.c, sp.s, &batch, &columns);
+        if (sp.v_mode == WF_FROM_PACKED && 8 * p.m >= sp.n_k && batch == p.batch_mask &&
+            columns == p.n_mask)
+            wants |= UINT64_C(1) << i;
     }
     free(array);
     return wants;

@@ -121,24 +121,24 @@ static bool same_node(const wf_graph *g, const wf_node *a, const wf_node *b) {
             memcmp(g->edge + a->in0, g->edge + b->in0, a->n_in * sizeof *g->edge) == 0);
 }
 
-static void cons_put(wf_graph *g, uint32_t id) {
-    uint64_t i = hash_node(g, &g->node[id]);
-    while (g->cons[i & (g->n_cons_slots - 1)]) i++;
-    g->cons[i & (g->n_cons_slots - 1)] = id;
+static void cons_put(wf_graph *g, wf_cons slot) {
+    uint64_t i = slot.hash;
+    while (g->cons[i & (g->n_cons_slots - 1)].id) i++;
+    g->cons[i & (g->n_cons_slots - 1)] = slot;
     g->n_cons++;
 }
 
 static bool cons_grow(wf_graph *g) {
     if (g->cons && g->n_cons * 2 < g->n_cons_slots) return true;
     const uint32_t slots = g->n_cons_slots ? g->n_cons_slots * 2 : 1024;
-    uint32_t *old = g->cons, *table = calloc(slots, sizeof *table);
+    wf_cons *old = g->cons, *table = calloc(slots, sizeof *table);
     const uint32_t n_old = g->n_cons_slots;
     if (!table) return false;
     g->cons = table;
     g->n_cons_slots = slots;
     g->n_cons = 0;
     for (uint32_t i = 0; i < n_old; i++)
-        if (old[i]) cons_put(g, old[i]);
+        if (old[i].id) cons_put(g, old[i]);
     free(old);
     return true;
 }
@@ -147,12 +147,13 @@ static bool cons_grow(wf_graph *g) {
 static uint32_t cons_find(wf_graph *g, uint32_t id) {
     if (!cons_grow(g)) return 0;
     const wf_node *x = &g->node[id];
-    for (uint64_t i = hash_node(g, x);; i++) {
-        const uint32_t other = g->cons[i & (g->n_cons_slots - 1)];
-        if (!other) break;
-        if (same_node(g, &g->node[other], x)) return other;
+    const wf_cons own = {.id = id, .hash = (uint32_t)hash_node(g, x)};
+    for (uint64_t i = own.hash;; i++) {
+        const wf_cons other = g->cons[i & (g->n_cons_slots - 1)];
+        if (!other.id) break;
+        if (other.hash == own.hash && same_node(g, &g->node[other.id], x)) return other.id;
     }
-    cons_put(g, id);
+    cons_put(g, own);
     return 0;
 }
 

@@ -21,12 +21,17 @@ bool wf_scopes_init(wf_scopes *s, wf_arena *mem);
 bool wf_scopes_copy(wf_scopes *s, wf_arena *mem, const wf_scopes *from);
 void wf_scopes_free(wf_scopes *s);
 
+/* A node in the table of equal nodes. The hash spares the look at nodes that only share a slot. */
+typedef struct wf_cons {
+    uint32_t id, hash;
+} wf_cons;
+
 struct wf_graph {
     wf_node *node; /* (n), node[0] is poison */
     uint32_t n, cap;
     uint32_t *edge; /* (n_edge) inputs of all nodes */
     uint32_t n_edge, edge_cap;
-    uint32_t *cons; /* open addressing, 0 is free; n_cons_slots is a power of two */
+    wf_cons *cons; /* open addressing, id 0 is free; n_cons_slots is a power of two */
     uint32_t n_cons, n_cons_slots;
     bool consing;
     uint32_t *leaf; /* (n_leaf) ids of leaves */

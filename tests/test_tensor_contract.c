@@ -292,7 +292,7 @@ static int pack_all(wf_tensor t, wf_tensor *packed) {
     int packs = 0;
     for (int i = 0; i < n; i++) in[i] = wf_handle(t.graph, wf_node_in(t.graph, t.id)[i]);
     for (int i = 0; i < n / 2; i++) {
-        if (!wf_contract_wants_pack(t.graph, t.id, i)) continue;
+        if (!(wf_contract_wants_pack(t.graph, t.id) >> i & 1)) continue;
         in[2 * i + 1] = wf_contract_pack(t.graph, t.id, i, in[2 * i + 1]);
         mask |= UINT64_C(1) << i;
         packs++;
