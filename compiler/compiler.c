@@ -1,8 +1,8 @@
 /* From graph to program: the list of passes, on one screen.
  *
- *   written --copy or simplify--> --merge--> --fuse--> --plan--> --code--> program
+ *   written -> simplify -> merge -> precision -> fuse -> plan -> code -> program
  *
- * Each stage can be printed (WF_DEBUG=simplify,merge,fuse,plan,code) and switched off
+ * Each stage can be printed (WF_DEBUG=simplify,merge,precision,fuse,plan,code) and switched off
  * (wf_compile_opt.off).
  * With WF_DEBUG_CHECKS defined, the verifier runs after every pass and over the plan. */
 #include "compiler/compiler.h"
@@ -14,6 +14,16 @@
 #include "compiler/program.h"
 #include "tensor/size.h"
 
+/* What fusion wants of the graph; the groups are found when it is planned. */
+static wf_status sink_and_repeat(const wf_stage *in, wf_stage *out) {
+    wf_stage sunk;
+    wf_status s = wf_pass_sink(in, &sunk);
+    if (s) return s;
+    s = wf_pass_repeat(&sunk, out);
+    wf_stage_free(&sunk);
+    return s;
+}
+
 static const struct pass {
     const char *name;
     unsigned bit; /* 0: always */
@@ -22,8 +32,8 @@ static const struct pass {
     {"written", 0, wf_pass_copy},
     {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
     {"merge", WF_PASS_MERGE, wf_pass_merge},
-    {"fuse", WF_PASS_FUSE, wf_pass_sink},
-    {"repeat", WF_PASS_FUSE, wf_pass_repeat},
+    {"precision", WF_PASS_PRECISION, wf_pass_precision},
+    {"fuse", WF_PASS_FUSE, sink_and_repeat},
 };
 
 #ifdef WF_DEBUG_CHECKS
@@ -149,6 +159,12 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
     return wf_plan_code(&p->plan, o->off & WF_PASS_CODE ? WF_CODE_OFF : wf_code_mode_get());
 }
 
+static wf_status check_precision(wf_precision p) {
+    if (p == WF_PRECISION_AUTO || p == WF_PRECISION_F32) return WF_OK;
+    return wf_fail(WF_ARGUMENT, "wf_compile: there is no precision %d; WF_PRECISION_AUTO and "
+                   "WF_PRECISION_F32 are there", (int)p);
+}
+
 static wf_status check_outputs(const wf_graph *g, const wf_tensor *output, int n) {
     if (n < 0 || (n > 0 && !output))
         return wf_fail(WF_ARGUMENT, "wf_compile: %d outputs at %p", n, (const void *)output);
@@ -169,6 +185,7 @@ wf_status wf_compile(wf_program **out, wf_graph *g, const wf_tensor *outputs, in
     if (o.threads < 0) return wf_fail(WF_ARGUMENT, "wf_compile: %d threads", o.threads);
     wf_status s = wf_graph_status(g);
     if (!s) s = check_outputs(g, outputs, n);
+    if (!s) s = check_precision(o.precision);
     if (s) return s;
     wf_program *p = calloc(1, sizeof *p);
     if (!p) return wf_fail(WF_MEMORY, "out of memory in the compiler");
@@ -200,10 +217,11 @@ wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, in
     const size_t end = stage ? passes_of(stage) : 0;
     if (end == 0)
         return wf_fail(WF_NOT_FOUND,
-                       "no stage \"%s\": written, gradients, simplify, merge, fuse, plan",
+                       "no stage \"%s\": written, gradients, simplify, merge, precision, fuse, plan",
                        stage ? stage : "");
     wf_status s = wf_graph_status(g);
     if (!s) s = check_outputs(g, outputs, n);
+    if (!s) s = check_precision(o.precision);
     if (s) return s;
     wf_stage written = {0};
     s = written_roots(&written, g, outputs, n, &o);

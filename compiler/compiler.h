@@ -24,6 +24,7 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
 #define WF_PASS_MAP(X)                                                                             \
     X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, facts, pads, dead code */     \
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
+    X(PRECISION, "precision") /* compute and storage types; no value is converted twice */         \
     X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
     X(CHAIN, "chain")       /* kernels one after another on a block of rows in cache */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
@@ -252,7 +253,7 @@ WF_API wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o);
 WF_API wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o);
 
 /* Draws what wf_compile(g, outputs, n, c) has after the stage of this name, without making a
- * program: "written" (or "gradients"), "simplify", "merge", "fuse", "plan". Errors: also those of
+ * program: "written" (or "gradients"), "simplify", "merge", "precision", "fuse", "plan". Errors: also those of
  * wf_compile, and WF_NOT_FOUND for another name. */
 WF_API wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_opt c,
                               const char *stage, FILE *f, wf_dot_opt o);

@@ -18,10 +18,11 @@ static void print_group(const wf_plan *p, uint32_t launch, uint32_t row, FILE *f
     char shape[200];
     fprintf(f,
             "launch %u: group %u, kernel %u, %u operations over %s in %lld pieces, %u operands, "
-            "%u outputs, %llu bytes (one by one %llu)   # %s\n",
+            "%u outputs, %llu bytes (one by one %llu), %.0f FLOP   # %s\n",
             launch, l->group + row, s->kernel, g->n, wf_shape_text(&a->shape, shape, sizeof shape),
             (long long)s->pieces, k->group.n_in, k->group.n_out,
             (unsigned long long)wf_sweep_bytes(p, l, row), (unsigned long long)s->alone,
+            (double)g->n * (double)wf_shape_count(&g->space),
             wf_graph_scope_text(p->graph,
                                 node_of(p, p->fusion.member[g->first + g->n - 1])->scope));
     for (uint32_t i = 0; i < g->n; i++) {
@@ -29,6 +30,25 @@ static void print_group(const wf_plan *p, uint32_t launch, uint32_t row, FILE *f
         fprintf(f, "  %%%u %s%s\n", id, node_of(p, id)->op->name,
                 p->fusion.stored[id] ? " -> memory" : "");
     }
+}
+
+static uint64_t tile_bytes(const wf_plan *p, const wf_chain *c) {
+    uint64_t sum = 0;
+    for (uint32_t i = 1; i < p->n_storage; i++) {
+        const wf_storage *s = &p->storage[i];
+        if (s->where == WF_WHERE_TILE && s->first >= c->first && s->first < c->first + c->n)
+            sum += s->bytes;
+    }
+    return sum;
+}
+
+/* The kernels of a chain, and what they hand on without going through memory. */
+static void print_chain(const wf_plan *p, uint32_t launch, FILE *f) {
+    const wf_chain *c = &p->chain[p->launch[launch].chain - 1];
+    char name[160];
+    fprintf(f, "launches %u to %u: a chain in %lld blocks of %lld rows, %llu bytes in tiles: %s\n",
+            launch, launch + c->n - 1, (long long)c->blocks, (long long)c->most_rows,
+            (unsigned long long)tile_bytes(p, c), wf_launch_name(p, launch, name, sizeof name));
 }
 
 /* The node whose elements `id` shows through views of all kinds. */
@@ -93,16 +113,20 @@ wf_status wf_program_explain(const wf_program *p, FILE *f) {
     uint32_t *first = calloc(wf_graph_size(plan->graph), sizeof *first), count[WF_N_APART] = {0};
     if (!first) return wf_fail(WF_MEMORY, "out of memory in the compiler");
     find_first(plan, &p->stage, first);
-    for (uint32_t i = 0; i < plan->n_launch; i++)
+    for (uint32_t i = 0; i < plan->n_launch; i++) {
+        if (plan->launch[i].chain && !wf_launch_follows(plan, i)) print_chain(plan, i, f);
         for (uint32_t row = 0; plan->launch[i].group && row < plan->launch[i].rows; row++)
             print_group(plan, i, row, f);
+    }
     print_apart(plan, first, f, count);
     for (int why = 0; why < WF_N_APART; why++)
         if (count[why]) fprintf(f, "%u neighbours: %s\n", count[why], wf_apart_text(why));
     fprintf(f,
-            "%u operations in %u groups of %u kinds, %u launches; %.0f bytes, one by one %.0f\n",
+            "%u operations in %u groups of %u kinds, %u launches; %.0f bytes, one by one %.0f\n"
+            "%u kernels in %u chains, %.0f bytes in tiles; %u launches in all, %u barriers\n",
             info.fused, info.groups, info.kernels, info.group_launches, info.moved_bytes,
-            info.alone_bytes);
+            info.alone_bytes, info.chained, info.chains, info.tile_bytes, info.launches,
+            info.barriers);
     print_memory(&info, f);
     free(first);
     return ferror(f) ? wf_fail(WF_OUTPUT, "the explanation cannot be written") : WF_OK;

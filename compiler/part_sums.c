@@ -1,9 +1,20 @@
 /* Sums of parts: where all parts of a concat are summed alike, its sum is taken once.
  *
- *   %3 f32[8,6] = concat %1, %2 {axis=1}          %3 f32[8,6] = concat %1, %2 {axis=1}
- *   %4 f32[3] = sum %1 {axes=0}           -->     %4 f32[6] = sum %3 {axes=0}
- *   %5 f32[3] = sum %2 {axes=0}                   %5 f32[3] = slice %4 {axis=0 first=0 n=3}
- *                                                 %6 f32[3] = slice %4 {axis=0 first=3 n=3}
+ *   %1 f32[8,3] = input "x"
+ *   %2 f32[8,3] = input "y"
+ *   %3 f32[8,6] = concat %1, %2 {axis=1}
+ *   %4 f32[3] = sum %1 {axes=0}
+ *   %5 f32[3] = sum %2 {axes=0}
+ *   %6 f32[3] = sub %4, %5
+ *   outputs %3, %6
+ *   --merge-->
+ *   %1 f32[8,3] = input "x"
+ *   %2 f32[8,3] = input "y"
+ *   %3 f32[8,6] = concat %1, %2 {axis=1}
+ *   %4 f32[6] = sum %3 {axes=0}
+ *   %5 f32[3] = slice %4 {axis=0 first=0 n=3}
+ *   %6 f32[3] = slice %4 {axis=0 first=3 n=3}
+ *   %7 f32[3] = sub %5, %6
  *
  * So the gradients of separate biases are one reduction of the gates' gradients, which lie side by
  * side already. Every element is the sum of the same terms. Depth counts sums: those of equal depth

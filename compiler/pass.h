@@ -64,6 +64,7 @@ wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_part_sums(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_slice_sums(const wf_stage *in, wf_stage *out);
 
+wf_status wf_pass_precision(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_sink(const wf_stage *in, wf_stage *out);   /* part of fuse */
 wf_status wf_pass_repeat(const wf_stage *in, wf_stage *out); /* part of fuse */
 

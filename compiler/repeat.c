@@ -1,13 +1,22 @@
 /* Repeating: a cheap value is computed again by a later group instead of being stored for it, if
- * what it is computed from is in memory then anyway. The first group stores %3 and %5:
+ * what it is computed from is in memory then anyway. Else the first group would store %3 too:
  *
- *   %3 f32[8,64] = sub %1, %2                 %3 f32[8,64] = sub %1, %2
- *   %4 f32[8,64] = mul %3, %2                 %4 f32[8,64] = mul %3, %2
- *   %5 f32[8,64] = tanh %4            -->     %5 f32[8,64] = tanh %4
- *   %6 f32[8,64] = cumsum %5 {axis=0}         %6 f32[8,64] = cumsum %5 {axis=0}
- *   %7 f32[8,64] = mul %6, %3                 %7 f32[8,64] = sub %1, %2
- *   %8 f32[8,64] = add %7, %1                 %8 f32[8,64] = mul %6, %7
- *                                             %9 f32[8,64] = add %8, %1
+ *   %1 f32[64,64] = input "x"
+ *   %2 f32[64] = input "m"
+ *   %3 f32[64,64] = sub %1, %2
+ *   %4 f32[64,64] = tanh %3
+ *   %5 f32[64,64] = cumsum %4 {axis=0}
+ *   %6 f32[64,64] = mul %5, %3
+ *   %7 f32[64,64] = add %6, %1
+ *   --fuse-->
+ *   %1 f32[64,64] = input "x"
+ *   %2 f32[64] = input "m"
+ *   %3 f32[64,64] = sub %1, %2
+ *   %4 f32[64,64] = tanh %3
+ *   %5 f32[64,64] = cumsum %4 {axis=0}
+ *   %6 f32[64,64] = sub %1, %2
+ *   %7 f32[64,64] = mul %5, %6
+ *   %8 f32[64,64] = add %7, %1
  *
  * So a batch norm keeps what it normalises and not the differences from the mean as well. Legal, as
  * elementwise work gives the same bits wherever it is done; worth it, as bytes are counted. */

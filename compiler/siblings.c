@@ -1,12 +1,22 @@
 /* Siblings: contractions that share an input become one with more output channels.
  *
- *   %4 f32[8,4] = contract %1, %2 {..}         %4 f32[3,8] = concat %2, %3 {axis=1}
- *   %5 f32[8,4] = contract %1, %3 {..}         %5 f32[8,8] = contract %1, %4 {..}
- *   %6 f32[8,4] = sigmoid %4                   %6 f32[8,4] = slice %5 {axis=1 first=0 n=4}
- *   %7 f32[8,4] = tanh %5               -->    %7 f32[8,4] = slice %5 {axis=1 first=4 n=4}
- *   %8 f32[8,4] = mul %6, %7                   %8 f32[8,4] = sigmoid %6
- *                                              %9 f32[8,4] = tanh %7
- *                                              %10 f32[8,4] = mul %8, %9
+ *   %1 f32[8,3] = input "x"
+ *   %2 f32[3,4] = leaf "v"
+ *   %3 f32[3,4] = leaf "w"
+ *   %4 f32[8,4] = contract %1, %2 {sum[3] A[o0,k0] B[k0,o1]}
+ *   %5 f32[8,4] = contract %1, %3 {sum[3] A[o0,k0] B[k0,o1]}
+ *   %6 f32[8,4] = sigmoid %4
+ *   %7 f32[8,4] = mul %6, %5
+ *   --merge-->
+ *   %1 f32[8,3] = input "x"
+ *   %2 f32[3,4] = leaf "v"
+ *   %3 f32[3,4] = leaf "w"
+ *   %4 f32[3,8] = concat %2, %3 {axis=1}
+ *   %5 f32[8,8] = contract %1, %4 {sum[3] A[o0,k0] B[k0,o1]}
+ *   %6 f32[8,4] = slice %5 {axis=1 first=0 n=4}
+ *   %7 f32[8,4] = slice %5 {axis=1 first=4 n=4}
+ *   %8 f32[8,4] = sigmoid %6
+ *   %9 f32[8,4] = mul %8, %7
  *
  * So the convolutions of a cell's gates are one, and so are the gradients of their weights, whose B
  * are the gates' gradients: the group that computes those writes them side by side. The sources of

@@ -1,11 +1,21 @@
 /* Sums of slices: where slices at equal places are added, the wholes are added once.
  *
- *   %3 f32[3] = slice %1 {axis=0 first=0 n=3}      %3 f32[6] = add %1, %2
- *   %4 f32[3] = slice %2 {axis=0 first=0 n=3}      %4 f32[3] = slice %3 {.. first=0 n=3 ..}
- *   %5 f32[3] = add %3, %4                           -->  %5 f32[3] = slice %3 {.. first=3 n=3 ..}
+ *   %1 f32[6] = leaf "b"
+ *   %2 f32[6] = leaf "c"
+ *   %3 f32[3] = slice %1 {axis=0 first=0 n=3}
+ *   %4 f32[3] = slice %2 {axis=0 first=0 n=3}
+ *   %5 f32[3] = add %3, %4
  *   %6 f32[3] = slice %1 {axis=0 first=3 n=3}
  *   %7 f32[3] = slice %2 {axis=0 first=3 n=3}
  *   %8 f32[3] = add %6, %7
+ *   %9 f32[3] = mul %5, %8
+ *   --merge-->
+ *   %1 f32[6] = leaf "b"
+ *   %2 f32[6] = leaf "c"
+ *   %3 f32[6] = add %1, %2
+ *   %4 f32[3] = slice %3 {axis=0 first=3 n=3}
+ *   %5 f32[3] = slice %3 {axis=0 first=0 n=3}
+ *   %6 f32[3] = mul %5, %4
  *
  * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a step,
  * after part_sums.c has joined those of the gates. A sum that lacks some whole joins where its part

@@ -8,7 +8,7 @@
 
 #include "compiler/program.h"
 
-enum { LINES = 64, WIDTH = 128, TEXT = LINES * WIDTH, least_examples = 9 };
+enum { LINES = 64, WIDTH = 128, TEXT = LINES * WIDTH, least_examples = 14 };
 
 typedef struct example {
     const char *file;

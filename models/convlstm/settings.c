@@ -138,7 +138,7 @@ static const option_group data_group = {"Output", data_options, WF_COUNT(data_op
 
 static const option graph_options[] = {
     {"stage", "STAGE", OPTION_CHOICE, AT(stage), .fallback = "plan",
-     .choices = "written|gradients|simplify|merge|fuse|plan",
+     .choices = "written|gradients|simplify|merge|precision|fuse|plan",
      .help = "how far the compiler has come; plan: with launches, places and lifetimes"},
     {"fold", "HOW", OPTION_CHOICE, AT(fold), .fallback = "auto", .choices = "auto|none",
      .help = "auto: draw time steps and other repeats once"},
