@@ -164,6 +164,77 @@ Test(compiler_chain, odd_sizes) {
     }
 }
 
+/* --- at random -------------------------------------------------------------------------------- */
+
+static uint64_t rng;
+static int64_t draw(int64_t below) {
+    rng = rng * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int64_t)((rng >> 33) % (uint64_t)below);
+}
+
+/* A source of rows: a product, a convolution or a plain input of at least a few blocks. */
+static wf_tensor some_rows(model *m) {
+    const int64_t cols = 1 + draw(40);
+    if (draw(4) == 0) return input(m, WF_SHAPE(30 + draw(500), cols));
+    if (draw(2)) {
+        const int64_t k = 1 + draw(30);
+        const wf_tensor a = input(m, WF_SHAPE(60 + draw(900), k));
+        return wf_matmul(a, input(m, WF_SHAPE(k, cols)));
+    }
+    const wf_tensor x = input(m, WF_SHAPE(1 + draw(5), 4 + draw(20), 3 + draw(20), 1 + draw(6)));
+    const wf_tensor z = convolve(m, x, cols, 1 + 2 * draw(2));
+    return draw(2) ? z : wf_reshape(z, WF_SHAPE(-1, cols));
+}
+
+/* Values stay below about 1, so that a wrong element is seen. */
+static wf_tensor some_step(model *m, wf_tensor x, wf_tensor before) {
+    const int axis = wf_rank(x) - 1;
+    const int64_t cols = wf_dim(x, axis);
+    const wf_shape s = wf_shape_of_tensor(x), t = wf_shape_of_tensor(before);
+    switch (draw(8)) {
+    case 0: return wf_sigmoid(x);
+    case 1: return wf_tanh(wf_add(x, x));
+    case 2: return wf_shape_equal(&s, &t) ? wf_mul(x, wf_tanh(before)) : wf_neg(x);
+    case 3: return m->n_in < MOST ? wf_mul(x, input(m, WF_SHAPE(cols))) : wf_abs(x);
+    case 4: return cols > 1 ? wf_slice(x, axis, draw(cols / 2), 1 + draw(cols / 2), 1) : x;
+    case 5: return wf_softmax(x, axis);
+    case 6: return wf_sub(x, wf_max(x, (wf_reduce_opt){.axes = {axis}, .n_axes = 1,
+                                                       .keepdims = true}));
+    default: return wf_mul(wf_tanh(x), wf_sigmoid(x));
+    }
+}
+
+static wf_tensor some_end(wf_tensor x) {
+    wf_reduce_opt rows = {.n_axes = wf_rank(x) - 1};
+    for (int i = 0; i < rows.n_axes; i++) rows.axes[i] = i;
+    switch (draw(5)) {
+    case 0: return wf_mean(wf_square(x), (wf_reduce_opt){0});
+    case 1: return wf_mean(x, rows);
+    case 2: return wf_moments(x, rows);
+    case 3: return wf_max(x, rows);
+    default: return x;
+    }
+}
+
+Test(compiler_chain, random_tails) {
+    uint32_t chains = 0;
+    for (int round = 0; round < 60; round++) {
+        model m = {.g = wf_graph_new()};
+        rng = (uint64_t)round * 77 + 5;
+        wf_tensor x = some_rows(&m), before = x;
+        const int steps = 1 + (int)draw(5);
+        for (int i = 0; i < steps; i++) {
+            const wf_tensor y = some_step(&m, x, before);
+            if (draw(4) == 0 && m.n_out < MOST - 2) output(&m, some_end(y));
+            before = x;
+            x = y;
+        }
+        output(&m, some_end(x));
+        chains += check(&m).chains;
+    }
+    cr_assert_geq(chains, 40u, "%u chains", chains);
+}
+
 /* --- shares ----------------------------------------------------------------------------------- */
 
 /* A recurrence over images: every worker keeps to its images, and nobody waits. */
