@@ -7,9 +7,9 @@
  *   %5 f32[4] = add %3, %4
  *
  * T slices of one value would cost T sums over the whole of it; a concat costs nothing, as its
- * operands are computed in place. What no pad covers is filled with zeros. Exact: every element is
- * one term plus zeros, and the order of the other terms stays. Pads to one range, of which the
- * gradient of a slice that is read at every time step is made, are summed first. */
+ * operands are computed in place. What no pad covers is filled with zeros. Exact where ranges are
+ * disjoint: every element is one term plus zeros. Pads to one range, of which the gradient of a
+ * slice that is read at every time step is made, are summed first, which is another order. */
 #include <stdlib.h>
 
 #include "compiler/simplify.h"

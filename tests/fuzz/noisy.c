@@ -35,8 +35,10 @@ void noisy_free(noisy *v) {
     *v = (noisy){0};
 }
 
-/* Operations that give the same bits in whatever order they work: all but sums and products. */
+/* Operations that give the same bits in whatever order they work: all but sums and products. Terms
+ * of n-ary sums that are pads to one range are added first (compiler/pads.c). */
 static bool sums(const wf_node *x) {
+    if (strcmp(x->op->name, "add_n") == 0 && x->n_in > 2) return true;
     static const char *const exact[] = {"max", "min", "argmax", "argsort", "gather", "take_along",
                                         "max_pool", "max_pool_index", "pad", "pack", "full",
                                         "arange", "eye", "tril_mask", "one_hot", "uniform",
