@@ -11,7 +11,7 @@
 #include "compiler/plan.h"
 
 enum {
-    MOST = 192,  /* ranges remembered; a barrier too many is cheaper than a long search */
+    MOST = 320,  /* ranges remembered; a barrier too many is cheaper than a long search */
     WORKERS = 64 /* more are not told apart */
 };
 
@@ -20,6 +20,7 @@ typedef struct range {
     uint32_t space; /* 0: arena; else a storage */
     int64_t lo, hi;
     bool write, single, cut; /* cut: by workers, in epoch->share */
+    bool partials;           /* slices of a fold: no two blocks write one */
 } range;
 
 typedef struct epoch {
@@ -138,7 +139,7 @@ static bool add_ranges(walker *q, const wf_launch *l) {
         for (uint32_t k = l->merges ? n_in : 0; k < arrays; k++) {
             const wf_operand *o = &p->operand[at + k];
             int64_t of;
-            if (p->storage[o->storage].where == WF_WHERE_TILE) continue;
+            if (p->storage[o->storage].where == WF_WHERE_TILE || (l->folds && k >= n_in)) continue;
             range r = range_of(p, o->storage, &p->array[at + k], o->offset);
             const int64_t each = rows_for(q, l, &form, k, &of);
             const int64_t shift = r.space ? 0 : (int64_t)p->storage[o->storage].offset;
@@ -149,7 +150,10 @@ static bool add_ranges(walker *q, const wf_launch *l) {
             if (!add_range(q, r)) return false;
         }
     }
-    return !l->shared || add_range(q, range_of(p, l->shared, NULL, 0));
+    if (!l->shared) return true;
+    range r = range_of(p, l->shared, NULL, 0);
+    r.partials = l->folds;
+    return add_range(q, r);
 }
 
 /* Those of a launch, or of all members of the chain that it begins. */
@@ -178,7 +182,7 @@ static bool conflicts(const walker *q, int now) {
     for (int i = 0; i < q->before.n; i++) {
         const range *x = &q->before.r[i];
         if (x->space != r->space || x->lo >= r->hi || r->lo >= x->hi || !(x->write || r->write) ||
-            (x->single && r->single))
+            (x->single && r->single) || (x->partials && r->partials && x->lo == r->lo))
             continue;
         if (!x->cut || !r->cut || !own_parts(q, q->before.share[i], q->now.share[now]))
             return true;
@@ -193,17 +197,38 @@ static bool must_wait(const walker *q) {
     return false;
 }
 
+/* True if the range is there already: weights that every step reads, partials. */
+static bool is_known(walker *q, int now) {
+    const range *r = &q->now.r[now];
+    for (int i = 0; i < q->before.n; i++) {
+        range *x = &q->before.r[i];
+        if (x->space != r->space || x->lo != r->lo || x->hi != r->hi || x->single != r->single ||
+            x->cut != r->cut || x->partials != r->partials)
+            continue;
+        bool same = true;
+        for (int side = 0; r->cut && side < 2; side++)
+            for (int w = 0; w < q->workers; w++)
+                same &= q->before.share[i][side][w] == q->now.share[now][side][w];
+        if (!same) continue;
+        x->write |= r->write;
+        return true;
+    }
+    return false;
+}
+
 static void remember(walker *q) {
     epoch *b = &q->before;
     if (q->now.n > MOST) { /* not remembered: the next launch waits in any case */
         b->n = MOST;
         return;
     }
-    for (int i = 0; i < q->now.n; i++, b->n++) {
+    for (int i = 0; i < q->now.n; i++) {
+        if (is_known(q, i)) continue;
         b->r[b->n] = q->now.r[i];
         for (int side = 0; q->now.r[i].cut && side < 2; side++)
             for (int w = 0; w < q->workers; w++)
                 b->share[b->n][side][w] = q->now.share[i][side][w];
+        b->n++;
     }
 }
 

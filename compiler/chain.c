@@ -474,6 +474,7 @@ wf_status wf_plan_chains(wf_plan *p) {
     }
     if (n > 1 && s == WF_OK && !find_chains(&q)) s = WF_MEMORY;
     if (p->n_chain && s == WF_OK) s = rebuild(&q);
+    if (p->n_chain && s == WF_OK) s = wf_chain_folds(p);
     if (p->n_chain && s == WF_OK) {
         q.owner = calloc((size_t)p->n_storage + 1, sizeof *q.owner);
         if (q.owner) find_tiles(&q);

@@ -30,6 +30,7 @@ static void run_member(const wf_plan *p, const wf_launch *l, const wf_array *a,
     call.in = a;
     call.out = a[call.n_in];
     block.slices = l->slices;
+    block.slice += l->slice;
     l->fast->by_rows->run(&call, &block, scratch, p->storage[l->shared].data);
 }
 

@@ -57,6 +57,7 @@ typedef struct wf_launch {
     uint32_t chain;       /* 1 + that in plan->chain which it is a member of, 0: none */
     int64_t scale;        /* of a member: its rows, or elements, for one row of the chain */
     int64_t slices;       /* partials of a fold by blocks, 0: none */
+    int64_t slice;        /* that of the first block of this member */
     bool folds;           /* a member that leaves partials */
     bool merges;          /* it merges them; the member of the same node makes them */
 } wf_launch;
@@ -208,6 +209,8 @@ uint64_t wf_bytes_seen(const wf_array *a);
 
 /* chain.c: launches that go block by block over the same rows become chains. */
 wf_status wf_plan_chains(wf_plan *p);
+/* chain_fold.c: folds of values that several chains write become members of them. */
+wf_status wf_chain_folds(wf_plan *p);
 /* chain_run.c: blocks [first, last). */
 void wf_chain_run(const wf_plan *p, const wf_chain *c, int64_t first, int64_t last, void *scratch);
 
