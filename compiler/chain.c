@@ -59,6 +59,7 @@ typedef struct chainer {
     draft d;
     uint32_t between[FAR], n_between; /* marked */
     uint32_t *owner;       /* (storages) the chain that has it for itself */
+    uint32_t *due, n_due;  /* (n) folds whose partials are not merged yet */
 } chainer;
 
 /* --- windows ---------------------------------------------------------------------------------- */
@@ -371,7 +372,7 @@ static wf_status add_merge(wf_plan *p, const wf_launch *fold) {
     return WF_OK;
 }
 
-/* A chain's launches, which begin at from[*at], and the merges behind them. */
+/* A chain's launches, which begin at from[*at]; merges are due behind them. */
 static wf_status add_chain(chainer *q, const wf_launch *from, wf_chain *c, uint32_t *at) {
     wf_plan *p = q->p;
     wf_status s = WF_OK;
@@ -382,7 +383,32 @@ static wf_status add_chain(chainer *q, const wf_launch *from, wf_chain *c, uint3
     for (uint32_t i = c->first; i < c->first + c->n && s == WF_OK; i++)
         if (p->launch[i].folds) s = add_partials(p, c, &p->launch[i]);
     for (uint32_t i = c->first; i < c->first + c->n && s == WF_OK; i++)
-        if (p->launch[i].folds) s = add_merge(p, &p->launch[i]);
+        if (p->launch[i].folds) q->due[q->n_due++] = i;
+    return s;
+}
+
+static uint8_t *result_of(chainer *q, uint32_t fold) {
+    return &q->mark[q->p->operand[q->p->launch[fold].array + 1].storage];
+}
+
+/* The merges that are due, before launch from[at], or the chain that it begins, touches a result of
+ * theirs: so those of all time steps stand side by side. at = q->n: all. */
+static wf_status add_due(chainer *q, const wf_launch *from, uint32_t at) {
+    wf_plan *p = q->p;
+    wf_status s = WF_OK;
+    bool now = at == q->n;
+    const uint32_t chain = now ? 0 : q->chain[at];
+    for (uint32_t i = 0; i < q->n_due; i++) *result_of(q, q->due[i]) = 1;
+    for (bool more = !now; more && !now; more = chain && at != q->n && q->chain[at] == chain) {
+        const wf_launch *l = &from[at];
+        for (uint32_t k = 0; k < (uint32_t)l->call.n_in + l->n_out; k++)
+            now |= q->mark[p->operand[l->array + k].storage];
+        at = q->next[at];
+    }
+    for (uint32_t i = 0; i < q->n_due; i++) *result_of(q, q->due[i]) = 0;
+    for (uint32_t i = 0; i < q->n_due && now && s == WF_OK; i++)
+        s = add_merge(p, &p->launch[q->due[i]]);
+    if (now) q->n_due = 0;
     return s;
 }
 
@@ -396,6 +422,8 @@ static wf_status rebuild(chainer *q) {
     p->n_launch = 0;
     if (!p->launch) s = wf_fail(WF_MEMORY, "out of memory in the compiler");
     for (uint32_t at = q->next[q->n]; at != q->n && s == WF_OK;) {
+        s = add_due(q, from, at);
+        if (s) break;
         if (q->chain[at]) {
             s = add_chain(q, from, &p->chain[q->chain[at] - 1], &at);
         } else {
@@ -403,6 +431,7 @@ static wf_status rebuild(chainer *q) {
             at = q->next[at];
         }
     }
+    if (!s) s = add_due(q, from, q->n);
     free(from);
     return s;
 }
@@ -464,9 +493,10 @@ wf_status wf_plan_chains(wf_plan *p) {
                  .next = calloc((size_t)n + 1, sizeof *q.next),
                  .prev = calloc((size_t)n + 1, sizeof *q.prev),
                  .chain = calloc((size_t)n + 1, sizeof *q.chain),
-                 .mark = calloc((size_t)p->n_storage + 1, 1)};
+                 .mark = calloc((size_t)p->n_storage + 1, 1),
+                 .due = calloc((size_t)n + 1, sizeof *q.due)};
     wf_status s = WF_OK;
-    if (!q.next || !q.prev || !q.chain || !q.mark)
+    if (!q.next || !q.prev || !q.chain || !q.mark || !q.due)
         s = wf_fail(WF_MEMORY, "out of memory in the compiler");
     for (uint32_t i = 0; i <= n && s == WF_OK; i++) {
         q.next[i] = i == n ? 0 : i + 1;
@@ -480,7 +510,7 @@ wf_status wf_plan_chains(wf_plan *p) {
         if (q.owner) find_tiles(&q);
         else s = wf_fail(WF_MEMORY, "out of memory in the compiler");
     }
-    void *const own[] = {q.next, q.prev, q.chain, q.mark, q.owner};
+    void *const own[] = {q.next, q.prev, q.chain, q.mark, q.due, q.owner};
     for (size_t i = 0; i < WF_COUNT(own); i++) free(own[i]);
     return s;
 }

@@ -293,3 +293,24 @@ Test(compiler_chain, cheap_values_are_repeated) {
     const double all = 4.0 * 500 * 64;
     cr_assert(info.moved_bytes < 5.1 * all, "%g times", info.moved_bytes / all);
 }
+
+/* --- folds over several chains ---------------------------------------------------------------- */
+
+/* Moments of all steps of a recurrence: each step leaves partials of its own rows, and nothing reads
+ * the states once more. */
+Test(compiler_chain, moments_of_all_steps) {
+    enum { T = 5 };
+    model m = {.g = wf_graph_new()};
+    const wf_reduce_opt all = {.axes = {0, 1, 2, 3}, .n_axes = 4};
+    const wf_tensor w = input(&m, WF_SHAPE(8, 3, 3, 8));
+    wf_tensor h = input(&m, WF_SHAPE(4, 12, 12, 8)), step[T];
+    for (int t = 0; t < T; t++)
+        step[t] = h = wf_tanh(wf_add(wf_conv(h, w, (wf_conv_opt){.pad = {1, 1}}), h));
+    const wf_tensor s = wf_stack(step, T, 0), n = wf_moments(s, all);
+    output(&m, n);
+    output(&m, wf_sum(s, all));
+    output(&m, wf_sub(s, wf_index(n, 0, 0)));
+    const wf_program_info info = check(&m);
+    cr_assert_eq(info.chained, 4u * T, "%u kernels in chains", info.chained);
+    cr_assert_leq(info.barriers, 3u, "%u barriers", info.barriers); /* pack, merge, difference */
+}
