@@ -217,8 +217,8 @@ wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, in
     const size_t end = stage ? passes_of(stage) : 0;
     if (end == 0)
         return wf_fail(WF_NOT_FOUND,
-                       "no stage \"%s\": written, gradients, simplify, merge, precision, fuse, plan",
-                       stage ? stage : "");
+                       "no stage \"%s\": written, gradients, simplify, merge, precision, fuse, "
+                       "plan", stage ? stage : "");
     wf_status s = wf_graph_status(g);
     if (!s) s = check_outputs(g, outputs, n);
     if (!s) s = check_precision(o.precision);

@@ -253,8 +253,8 @@ WF_API wf_status wf_graph_dot(const wf_graph *g, FILE *f, wf_dot_opt o);
 WF_API wf_status wf_program_dot(const wf_program *p, FILE *f, wf_dot_opt o);
 
 /* Draws what wf_compile(g, outputs, n, c) has after the stage of this name, without making a
- * program: "written" (or "gradients"), "simplify", "merge", "precision", "fuse", "plan". Errors: also those of
- * wf_compile, and WF_NOT_FOUND for another name. */
+ * program: "written" (or "gradients"), "simplify", "merge", "precision", "fuse", "plan". Errors:
+ * also those of wf_compile, and WF_NOT_FOUND for another name. */
 WF_API wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_compile_opt c,
                               const char *stage, FILE *f, wf_dot_opt o);
 

@@ -296,8 +296,8 @@ Test(compiler_chain, cheap_values_are_repeated) {
 
 /* --- folds over several chains ---------------------------------------------------------------- */
 
-/* Moments of all steps of a recurrence: each step leaves partials of its own rows, and nothing reads
- * the states once more. */
+/* Moments of all steps of a recurrence: each step leaves partials of its own rows, and nothing
+ * reads the states once more. */
 Test(compiler_chain, moments_of_all_steps) {
     enum { T = 5 };
     model m = {.g = wf_graph_new()};
