@@ -261,5 +261,6 @@ WF_API wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_c
 }
 #endif
 
+#include "compiler/export.h"
 #include "compiler/function.h"
 #endif
