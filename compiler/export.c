@@ -107,53 +107,6 @@ static wf_status write_sweep(writer *w, wf_ctext *c, const wf_launch *l, uint32_
     return refuse(w, l, g->step[one.n_step - 1].op);
 }
 
-/* An elementwise operation on its own as a group of one step, over arrays of one shape whose last
- * two axes are its rows and columns. False if no group can have it. */
-static bool single_group(const wf_call *call, wf_group *g, wf_array a[WF_GROUP_OPERANDS]) {
-    const int n = call->n_in;
-    *g = (wf_group){.n_in = (uint16_t)n, .n_step = 1, .n_out = 1, .out_value = {(uint16_t)n}};
-    wf_group_step *s = &g->step[0];
-    if (call->op->kind != WF_KIND_ELEMENTWISE || n == 0 || n > (int)WF_COUNT(s->in)) return false;
-    *s = (wf_group_step){.op = call->op, .dtype = call->out.dtype, .n_in = (uint16_t)n};
-    wf_shape shape = {0};
-    bool runs = true;
-    for (int i = 0; i <= n; i++) a[i] = (wf_array){0};
-    for (int j = 0; j < call->out.shape.rank; j++) {
-        const int64_t extent = call->out.shape.dim[j];
-        if (extent == 1) continue;
-        int64_t stride[WF_GROUP_OPERANDS];
-        bool even = shape.rank > 0;
-        for (int i = 0; i <= n; i++) {
-            const wf_array *x = i < n ? &call->in[i] : &call->out;
-            const int axis = j - (call->out.shape.rank - x->shape.rank);
-            stride[i] = axis < 0 || x->shape.dim[axis] == 1 ? 0 : x->stride[axis];
-            even = even && a[i].stride[shape.rank - 1] == stride[i] * extent;
-        }
-        const int at = even ? shape.rank - 1 : shape.rank++;
-        shape.dim[at] = even ? shape.dim[at] * extent : extent;
-        runs = true;
-        for (int i = 0; i <= n; i++) {
-            a[i].stride[at] = stride[i];
-            runs = runs && (stride[i] == 0 || stride[i] == 1);
-        }
-    }
-    const int more = !runs ? 1 : shape.rank < 2 ? 2 - shape.rank : 0;
-    if (shape.rank + more > WF_MAX_RANK) return false;
-    const int before = runs ? more : shape.rank ? 0 : 1; /* new axes in front; else behind */
-    wf_shape to = {.rank = shape.rank + more};
-    for (int j = 0; j < to.rank; j++) to.dim[j] = 1;
-    for (int j = 0; j < shape.rank; j++) to.dim[before + j] = shape.dim[j];
-    for (int i = 0; i <= n; i++) {
-        wf_array b = {.dtype = i < n ? call->in[i].dtype : call->out.dtype, .shape = to};
-        for (int j = 0; j < shape.rank; j++) b.stride[before + j] = a[i].stride[j];
-        a[i] = b;
-        wf_group_place *p = i < n ? &g->in[i] : &g->out[0];
-        *p = (wf_group_place){b.dtype, b.stride[to.rank - 2], b.stride[to.rank - 1]};
-        if (i < n) s->in[i] = (uint16_t)i;
-    }
-    return wf_code_can(g);
-}
-
 static uint64_t hash_text(const char *text) {
     uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
     for (; *text; text++) h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
@@ -212,7 +165,7 @@ static wf_status write_row(writer *w, const wf_launch *l, uint32_t row) {
         call.out = p->array[at + (uint32_t)n_in];
         wf_group g;
         wf_array a[WF_GROUP_OPERANDS];
-        if (single_group(&call, &g, a)) s = write_group(w, &c, &g, a, false);
+        if (wf_export_single(&call, &g, a)) s = write_group(w, &c, &g, a, false);
         else if (!wf_ctext_call(&c, &call)) s = refuse(w, l, call.op);
     }
     const bool failed = ferror(c.f);
@@ -309,7 +262,8 @@ static wf_status write_file(writer *w, const char *functions, const char *run, F
             " * (-O3 -march=native is faster), and call %s_run(), one call at a time: it reads the "
             "inputs,\n * and writes the outputs and those parameters that it updates. Define "
             "%s_DECLARATIONS\n * before including this file to get its declarations only. */\n"
-            "#ifndef %s_DECLARED\n#define %s_DECLARED\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n",
+            "#ifndef %s_DECLARED\n#define %s_DECLARED\n"
+            "#ifdef __cplusplus\nextern \"C\" {\n#endif\n",
             WF_VERSION, e->prefix, e->prefix, capitals, capitals, capitals);
     wf_export_declare(e, f);
     fprintf(f, "\nvoid %s_run(void);\n\n#ifdef __cplusplus\n}\n#endif\n#endif\n\n"

@@ -22,12 +22,13 @@ typedef struct wf_export_opt {
  * does not know become _, outputs without a name are net_output0, ...), with the number of its
  * elements as net_x_size. The results are those of wf_run up to rounding: sums are associated in
  * another order, denormals stay. Values between lie in static arrays; there is no other state, so
- * one run at a time. With NET_DECLARATIONS defined (the name in capitals) before it is included, the
- * file is its own header.
+ * one run at a time. Defining NET_DECLARATIONS (the name in capitals) before including the file
+ * makes it its own header.
  *
  * Errors   WF_UNSUPPORTED for an operation that has no C text - one of the user's own, a conversion
- *          from or to f16, or between f64 and bf16 -, with its name and scope; WF_ARGUMENT for a name that is no identifier;
- *          WF_MEMORY; WF_OUTPUT if f fails. But for the last, nothing is written then. */
+ *          from or to f16, or between f64 and bf16 -, with its name and scope; WF_ARGUMENT for a
+ *          name that is no identifier; WF_MEMORY; WF_OUTPUT if f fails. But for the last, nothing
+ *          is written then. */
 WF_API wf_status wf_export_c(const wf_program *p, FILE *f, wf_export_opt o);
 
 #ifdef __cplusplus

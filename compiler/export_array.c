@@ -54,7 +54,8 @@ static uint32_t storage_of(const wf_export *e, const wf_port *port) {
     const wf_plan *from = &e->program->plan, *to = &e->plan;
     if (port->kind == WF_PORT_LEAF) {
         for (uint32_t s = 1; s < to->n_storage; s++)
-            if (to->storage[s].where == WF_WHERE_LEAF && to->storage[s].data == port->data) return s;
+            if (to->storage[s].where == WF_WHERE_LEAF && to->storage[s].data == port->data)
+                return s;
         return 0;
     }
     for (uint32_t i = 0; port->kind == WF_PORT_OUTPUT && i < from->n_output; i++)

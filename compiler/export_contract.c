@@ -169,8 +169,9 @@ static void choose_columns(cut *q) {
             can = stride != 0;
             score += stride == 1;
         }
-        if (!can || score * 4096 + (c->out[l] < 4096 ? c->out[l] : 4095) <= best || !score) continue;
-        best = score * 4096 + (c->out[l] < 4096 ? c->out[l] : 4095);
+        const int64_t all = score * 4096 + (c->out[l] < 4096 ? c->out[l] : 4095);
+        if (!can || !score || all <= best) continue;
+        best = all;
         q->col = l;
     }
 }
@@ -206,7 +207,8 @@ static int find_tested(const cut *q, int source, tested *t) {
     const wf_contract_source *s = &q->c->source[source];
     int n = 0;
     for (int side = 0; side < 3; side++) {
-        const int count = side == 0 ? s->rank_a : side == 2 ? s->n_guards : s->packed ? 0 : s->rank_b;
+        const int rank_b = s->packed ? 0 : s->rank_b;
+        const int count = side == 0 ? s->rank_a : side == 1 ? rank_b : s->n_guards;
         for (int j = 0; j < count; j++) {
             const wf_relation *r = side == 0 ? &s->a[j] : side == 1 ? &s->b[j] : &s->guard[j].r;
             const int64_t extent =
@@ -234,7 +236,8 @@ static void write_tests(wf_ctext *f, const cut *q, const wf_contract_source *s, 
             snprintf(even, sizeof even, " && %s%s %% %lld == 0", name, whole, (long long)r->div);
         }
         if (loop == NO_LOOP)
-            wf_ctext_open(f, "if (%s%s >= 0 && %s%s < %lld%s)", name, whole, name, whole, end, even);
+            wf_ctext_open(f, "if (%s%s >= 0 && %s%s < %lld%s)", name, whole, name, whole, end,
+                          even);
         else
             wf_ctext_line(f, "if (%s%s < 0 || %s%s >= %lld%s) continue;", name, whole, name, whole,
                           end, odd);
@@ -304,9 +307,9 @@ static void write_terms(wf_ctext *f, const cut *q, int source, const tested *t, 
     wf_ctext_line(f, "const %s a = x%d[%s];", q->type, second ? x : x + 1, second ? a.s : b.s);
     wf_ctext_line(f, "const %s *b = x%d + %s%s;", element, second ? x + 1 : x, second ? b.s : a.s,
                   from);
-    if (q->tail && !s->packed) wf_ctext_line(f, "for (long j = 0; j < n; j++) sum[j] += a * b[j%s];", step);
-    else wf_ctext_line(f, "for (long j = 0; j < %lld; j++) sum[j] += a * b[j%s];",
-                       (long long)q->block, step);
+    char end[32] = "n";
+    if (!q->tail || s->packed) snprintf(end, sizeof end, "%lld", (long long)q->block);
+    wf_ctext_line(f, "for (long j = 0; j < %s; j++) sum[j] += a * b[j%s];", end, step);
 }
 
 static void write_source(wf_ctext *f, const cut *q, int source) {
@@ -339,8 +342,8 @@ bool wf_ctext_contract(wf_ctext *f, const wf_call *call) {
         const long long cols = (long long)q.c->out[q.col], block = (long long)q.block;
         if (cols > block) wf_ctext_open(f, "for (long j0 = 0; j0 < %lld; j0 += %lld)", cols, block);
         if (q.tail && cols > block)
-            wf_ctext_line(f, "const long n = %lld - j0 < %lld ? %lld - j0 : %lld;", cols, block, cols,
-                          block);
+            wf_ctext_line(f, "const long n = %lld - j0 < %lld ? %lld - j0 : %lld;", cols, block,
+                          cols, block);
         else if (q.tail) wf_ctext_line(f, "const long n = %lld;", cols);
         wf_ctext_line(f, "%s sum[%lld] = {0};", q.type, block);
     }
@@ -382,11 +385,13 @@ bool wf_ctext_pack(wf_ctext *f, const wf_call *call) {
     const char *type = wf_ctext_type(b->dtype);
     for (int l = 0; l < c->rank; l++)
         if ((s->batch_loops >> l & 1) && c->out[l] != 1)
-            wf_ctext_open(f, "for (long i%d = 0; i%d < %lld; i%d++)", l, l, (long long)c->out[l], l);
+            wf_ctext_open(f, "for (long i%d = 0; i%d < %lld; i%d++)", l, l, (long long)c->out[l],
+                          l);
     wf_ctext_open(f, "for (long p = 0; p < %lld; p++)", (long long)panels);
     for (int k = 0; k < s->n_sum; k++)
         if (s->sum[k] != 1)
-            wf_ctext_open(f, "for (long k%d = 0; k%d < %lld; k%d++)", k, k, (long long)s->sum[k], k);
+            wf_ctext_open(f, "for (long k%d = 0; k%d < %lld; k%d++)", k, k, (long long)s->sum[k],
+                          k);
     wf_ctext_line(f, "%s *to = y + (((%s) * %lld + p) * %lld + %s) * 32;", type,
                   flat(c, s, s->batch_loops, 0, c->rank, NO_LOOP).s, (long long)panels,
                   (long long)terms(s), flat(c, s, UINT32_MAX, c->rank, s->n_sum, NO_LOOP).s);

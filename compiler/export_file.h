@@ -36,4 +36,9 @@ void wf_export_define(const wf_export *e, FILE *f);  /* arrays with their values
 /* Where operand i of the plan is, as a pointer: "net_x + 12". */
 wf_ctext_expr wf_export_operand(const wf_export *e, uint32_t i);
 
+/* export_single.c: an elementwise operation on its own as a group of one step, and its operands and
+ * result over one space whose last two axes are the group's rows and columns. False if no group can
+ * have it. */
+bool wf_export_single(const wf_call *call, wf_group *g, wf_array a[WF_GROUP_OPERANDS]);
+
 #endif

@@ -170,7 +170,8 @@ static bool write_place(wf_ctext *c, const wf_call *call) {
 static void write_fill(wf_ctext *c, const wf_array *y, const char *value) {
     const int depth = c->depth;
     wf_ctext_loops(c, &y->shape, 'i');
-    wf_ctext_line(c, "y[%s] = (%s)%s;", wf_ctext_index(y, 'i', 0).s, wf_ctext_type(y->dtype), value);
+    wf_ctext_line(c, "y[%s] = (%s)%s;", wf_ctext_index(y, 'i', 0).s, wf_ctext_type(y->dtype),
+                  value);
     wf_ctext_close(c, depth);
 }
 
@@ -200,8 +201,8 @@ static wf_ctext_expr indexed(const wf_array *x, int axis, int r) {
     size_t n = (size_t)snprintf(e.s, sizeof e.s, "k * %lld", (long long)x->stride[axis]);
     for (int j = 0; j < x->shape.rank; j++)
         if (j != axis && x->shape.dim[j] != 1)
-            n += (size_t)snprintf(e.s + n, sizeof e.s - n, " + i%d * %lld", j < axis ? j : j + r - 1,
-                                  (long long)x->stride[j]);
+            n += (size_t)snprintf(e.s + n, sizeof e.s - n, " + i%d * %lld",
+                                  j < axis ? j : j + r - 1, (long long)x->stride[j]);
     return e;
 }
 
@@ -324,8 +325,8 @@ static bool write_cast(wf_ctext *c, const wf_call *call) {
         wf_ctext_line(c, "y[%s] = v != 0;", at.s);
     } else if (range[to][0]) {
         const char *lo = range[to][0], *hi = range[to][1];
-        wf_ctext_line(c, "y[%s] = (%s)(v != v ? 0 : v <= (double)(%s) ? %s : v >= (double)(%s) ? %s",
-                      at.s, type, lo, lo, hi, hi);
+        wf_ctext_line(c, "y[%s] = (%s)(v != v ? 0", at.s, type);
+        wf_ctext_line(c, "    : v <= (double)(%s) ? %s : v >= (double)(%s) ? %s", lo, lo, hi, hi);
         wf_ctext_line(c, "    : (%s)__builtin_rint(v));", type);
     } else {
         wf_ctext_line(c, "y[%s] = (%s)v;", at.s, type);

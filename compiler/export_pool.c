@@ -25,8 +25,8 @@ static void write_window(wf_ctext *c, const wf_pool *p) {
         const long long stride = p->stride[a], pad = p->pad[a], in = p->in[a];
         wf_ctext_line(c, "const long at%d = o%d * %lld - %lld, end%d = at%d + %lld;", a, a, stride,
                       pad, a, a, (long long)p->kernel[a]);
-        wf_ctext_line(c, "const long lo%d = at%d < 0 ? 0 : at%d, hi%d = end%d > %lld ? %lld : end%d;",
-                      a, a, a, a, a, in, in, a);
+        wf_ctext_line(c, "const long lo%d = at%d < 0 ? 0 : at%d;", a, a, a);
+        wf_ctext_line(c, "const long hi%d = end%d > %lld ? %lld : end%d;", a, a, in, in, a);
     }
 }
 

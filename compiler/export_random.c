@@ -12,7 +12,8 @@ static void write_value(wf_ctext *c, const wf_call *call, bool blocks_of_four) {
     snprintf(low, sizeof low, bits53, "0", "0");
     snprintf(high, sizeof high, bits53, "2", "2");
     if (call->op == &wf_op_bernoulli) {
-        wf_ctext_line(c, "const double v = (double)r.v[e %% 4] < %s;", wf_ctext_real(a->p * 0x1p32).s);
+        wf_ctext_line(c, "const double v = (double)r.v[e %% 4] < %s;",
+                      wf_ctext_real(a->p * 0x1p32).s);
     } else if (call->op == &wf_op_normal) {
         wf_ctext_line(c, "const double w = (%s + 1) * 0x1p-53;", low);
         wf_ctext_line(c, "const double angle = 6.283185307179586477 * (%s * 0x1p-53);", high);

@@ -4,8 +4,8 @@
  * strides but no addresses: launches that differ only in where their operands lie share it.
  *
  * Invariants
- *   - Loop variables of an array's axes are a letter and the axis: i0, i1, ... Axes of extent 1 have
- *     no loop and appear in no index.
+ *   - Loop variables of an array's axes are a letter and the axis: i0, i1, ... Axes of extent 1
+ *     have no loop and appear in no index.
  *   - i64 is `long`, as in the code of groups (compiler/code_text.h). */
 #ifndef WEFT_EXPORT_TEXT_H
 #define WEFT_EXPORT_TEXT_H
