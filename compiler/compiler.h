@@ -90,9 +90,10 @@ WF_API wf_status wf_set_threads(int threads);
 WF_API int wf_threads(void);
 
 /* Where programs compiled from now on have their memory: intermediate values, inputs and outputs,
- * the workers' scratch. `what` names it in words. allocate may return NULL, which is WF_MEMORY; free
- * gets the same bytes. Both may be called from any thread, and must be there until the last program
- * is freed. NULL: the system's (huge) pages again. Errors: WF_ARGUMENT if a function is missing. */
+ * the workers' scratch. `what` names it in words. allocate may return NULL, which is WF_MEMORY;
+ * free gets the same bytes. Both may be called from any thread, and must be there until the last
+ * program is freed. NULL: the system's (huge) pages again. Errors: WF_ARGUMENT if a function is
+ * missing. */
 typedef struct wf_allocator {
     void *(*allocate)(void *user, size_t bytes, const char *what);
     void (*free)(void *user, void *data, size_t bytes);
