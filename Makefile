@@ -170,7 +170,7 @@ san: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the
 INC = $(DESTDIR)$(PREFIX)/include/weft
 PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
          tensor/cfunction.h tensor/text.h tensor/array.h tensor/op.h tensor/attr.h tensor/graph.h \
-         autograd/autograd.h compiler/compiler.h compiler/function.h nn/nn.h nn/check.h \
+         autograd/autograd.h compiler/compiler.h compiler/export.h compiler/function.h nn/nn.h nn/check.h \
          nn/recurrent.h nn/checkpoint.h nn/source.h nn/trainer.h
 
 SHARE = $(DESTDIR)$(PREFIX)/share

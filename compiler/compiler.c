@@ -7,7 +7,6 @@
  * With WF_DEBUG_CHECKS defined, the verifier runs after every pass and over the plan. */
 #include "compiler/compiler.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,7 +126,7 @@ static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off
 /* --- the program ------------------------------------------------------------------------------ */
 
 static wf_status check_memory(const wf_program *p, const wf_compile_opt *o) {
-    const int threads = o->threads ? o->threads : omp_get_max_threads();
+    const int threads = o->threads ? o->threads : wf_threads();
     size_t bytes = 0;
     const bool fits = wf_mul_size(p->scratch_step, (size_t)threads, &bytes) &&
                       wf_add_size(bytes, p->plan.arena_bytes, &bytes) &&

@@ -46,7 +46,7 @@ enum {
 
 typedef struct wf_compile_opt {
     wf_precision precision;
-    int threads;      /* 0: as OpenMP would (OMP_NUM_THREADS, affinity) */
+    int threads;      /* 0: wf_threads() */
     unsigned off;     /* passes to leave out: WF_PASS_SIMPLIFY | ... */
     size_t memory;    /* bytes for intermediate values, at most; what does not fit is computed again
                          when it is needed, with the same bits. 0: no limit */
@@ -80,6 +80,27 @@ WF_API wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size
 WF_API wf_status wf_read(wf_program *p, wf_tensor output, void *data, size_t bytes);
 
 WF_API wf_status wf_program_set_threads(wf_program *p, int threads); /* 1 .. 1024; 0: default */
+
+/* Threads that programs take by default: those of wf_set_threads (1 .. 1024; 0 takes it back); else
+ * as many as OpenMP would (OMP_NUM_THREADS, omp_set_num_threads, affinity), where nobody has told
+ * it at most the CPUs that a container's quota allows, rounded up. Programs that are there keep
+ * theirs. In a process made by fork after a program has run on several threads the answer is 1, and
+ * every program runs on one thread, with the same results: the threads did not come along, and
+ * OpenMP cannot make others. Fork before the first program is compiled, or call exec, for more. */
+WF_API wf_status wf_set_threads(int threads);
+WF_API int wf_threads(void);
+
+/* Where programs compiled from now on have their memory: intermediate values, inputs and outputs,
+ * the workers' scratch. `what` names it in words. allocate may return NULL, which is WF_MEMORY;
+ * free gets the same bytes. Both may be called from any thread, and must be there until the last
+ * program is freed. NULL: the system's (huge) pages again. Errors: WF_ARGUMENT if a function is
+ * missing. */
+typedef struct wf_allocator {
+    void *(*allocate)(void *user, size_t bytes, const char *what);
+    void (*free)(void *user, void *data, size_t bytes);
+    void *user;
+} wf_allocator;
+WF_API wf_status wf_set_allocator(const wf_allocator *a);
 
 /* What the plan came to. */
 typedef struct wf_program_info {
@@ -262,5 +283,6 @@ WF_API wf_status wf_stage_dot(wf_graph *g, const wf_tensor *outputs, int n, wf_c
 }
 #endif
 
+#include "compiler/export.h"
 #include "compiler/function.h"
 #endif

@@ -1,7 +1,6 @@
 /* The program's life after compilation: threads, description, text, death. */
 #include "compiler/program.h"
 
-#include <omp.h>
 #include <stdlib.h>
 
 #include "tensor/size.h"
@@ -30,8 +29,7 @@ wf_status wf_program_set_threads(wf_program *p, int threads) {
     if (p->profile.recording)
         return wf_fail(WF_ARGUMENT, "wf_program_set_threads: the program is being profiled, and "
                        "marks are for %d threads; wf_profile_stop comes first", p->threads);
-    if (threads == 0) threads = omp_get_max_threads();
-    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    if (threads == 0) threads = wf_threads();
     size_t bytes;
     wf_region scratch;
     if (!wf_mul_size(p->scratch_step, (size_t)threads, &bytes))

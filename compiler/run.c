@@ -4,6 +4,7 @@
 
 #include "compiler/program.h"
 #include "compiler/team.h"
+#include "compiler/threads.h"
 #include "tensor/denormals.h"
 
 /* A barrier; the time that it takes is added to the mark, if there is one. */
@@ -57,7 +58,8 @@ wf_status wf_run(wf_program *p) {
     if (!p) return wf_fail(WF_ARGUMENT, "wf_run: the program is NULL");
     wf_profile *f = p->profile.recording ? &p->profile : NULL;
     if (f) wf_profile_run_begin(f);
-    if (p->threads == 1) { /* no team: libgomp would allocate one for a single thread, every time */
+    const int threads = wf_team_size(p->threads);
+    if (threads == 1) { /* no team: libgomp would allocate one for a single thread, every time */
         const wf_fp_mode mode = wf_flush_denormals();
         work(p, NULL, wf_profile_marks(f, 0), 0, 1);
         wf_restore_denormals(mode);
@@ -66,7 +68,7 @@ wf_status wf_run(wf_program *p) {
     }
     wf_team team = {0};
     int came = 1;
-#pragma omp parallel num_threads(p->threads)
+#pragma omp parallel num_threads(threads)
     {
         /* Fewer threads than asked for may have come: inside a parallel region, for example. */
         const wf_fp_mode mode = wf_flush_denormals();

@@ -77,7 +77,7 @@ void wf_runtime_describe(wf_runtime_info *info) {
 #endif
         .isa = wf_isa_name(wf_isa_get()),
         .jit = modes[wf_code_mode_get()],
-        .threads = omp_get_max_threads(),
+        .threads = wf_threads(),
         .cores = omp_get_num_procs(),
     };
     find_cpu(info->cpu, sizeof info->cpu);
