@@ -119,7 +119,9 @@ static uint32_t join_terms(wf_rewrite *r, uint32_t id, const wf_tensor *in, wf_t
     wf_tensor *rest = term + n_in;
     int n_term = 0, n_rest = 0, at = 0;
     for (uint32_t i = 0; i < n_in; i++) {
-        if (!is_term(r, id, in, i, q)) {
+        const bool fits = is_term(r, id, in, i, q) &&
+                          (n_term == 0 || wf_contract_may_join(term[0], in[i]));
+        if (!fits) {
             rest[n_rest++] = in[i];
         } else {
             if (n_term == 0) at = n_rest++;

@@ -57,7 +57,8 @@ wf_status wf_run(wf_program *p) {
     if (!p) return wf_fail(WF_ARGUMENT, "wf_run: the program is NULL");
     wf_profile *f = p->profile.recording ? &p->profile : NULL;
     if (f) wf_profile_run_begin(f);
-    if (p->threads == 1) { /* no team: libgomp would allocate one for a single thread, every time */
+    if (p->threads == 1 || p->plan.alone) {
+        /* No team: libgomp would allocate one for a single thread, every time. */
         const wf_fp_mode mode = wf_flush_denormals();
         work(p, NULL, wf_profile_marks(f, 0), 0, 1);
         wf_restore_denormals(mode);
