@@ -1,8 +1,8 @@
 /* lstm_tasks: success rates of recurrent networks on tasks with long lags.
  *
  *   table    the networks on all tasks, as Hochreiter and Schmidhuber 1997
- *   descent  a simple network on the temporal order by gradient descent, with clipped gradients, and
- *            with the regulariser, as figure 7 of Pascanu et al. 2013
+ *   descent  a simple network on the temporal order by gradient descent, with clipped gradients,
+ *            and with the regulariser, as figure 7 of Pascanu et al. 2013
  *   learn    one attempt */
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 typedef struct settings {
     const char *task, *cell, *optimizer, *lags;
-    int64_t lag, hidden, batch, steps, every, attempts, seed, threads;
+    int64_t lag, reber, hidden, batch, steps, every, attempts, seed, threads;
     double lr, clip, omega;
     bool full, profile;
 } settings;
@@ -29,7 +29,7 @@ typedef struct settings {
 #define REAL(option_name, field, text, help_text)                                                  \
     {option_name, "X", OPTION_REAL, AT(field), .least = 0, .most = 1e6, .fallback = text,          \
      .help = help_text}
-#define ATTEMPTS COUNT("attempts", attempts, 1, "5", "seeds of each network")
+#define ATTEMPTS COUNT("attempts", attempts, 1, "3", "seeds of each network")
 #define STEPS(text) COUNT("steps", steps, 1, text, "of an attempt, at most")
 #define EVERY COUNT("every", every, 1, "100", "steps between looks at test sequences")
 #define HIDDEN(text) COUNT("hidden", hidden, 2, text, "units")
@@ -38,12 +38,14 @@ typedef struct settings {
 #define THREADS COUNT("threads", threads, 0, "0", "0: as OpenMP would")
 
 static const option table_options[] = {
-    LAG("30"), HIDDEN("32"), BATCH, STEPS("2000"), EVERY, ATTEMPTS, SEED, THREADS,
+    COUNT("lag", lag, 10, "60", "least length of a sequence of adding and order"),
+    COUNT("reber", reber, 5, "5", "least length of an inner string of reber; 5 is that of all"),
+    HIDDEN("32"), BATCH, STEPS("3000"), EVERY, ATTEMPTS, SEED, THREADS,
     REAL("lr", lr, "0.005", "learning rate of Adam"), REAL("clip", clip, "1", "gradient norm"),
 };
 static const option descent_options[] = {
     {"lags", "N,N,..", OPTION_TEXT, AT(lags), .fallback = "10,20,30", .help = "lengths"},
-    HIDDEN("50"), BATCH, STEPS("5000"), EVERY, ATTEMPTS, SEED, THREADS,
+    HIDDEN("50"), BATCH, STEPS("10000"), EVERY, ATTEMPTS, SEED, THREADS,
     REAL("lr", lr, "0.01", "learning rate"), REAL("clip", clip, "1", "gradient norm"),
     REAL("omega", omega, "2", "weight of the regulariser"),
 };
@@ -82,6 +84,11 @@ static attempt_opt attempt_of(const settings *s, const task *k, cell c, int64_t 
                     .clip = s->clip, .omega = s->omega, .full = s->full}};
 }
 
+static const char *outcome(const attempt_result *r) {
+    if (r->diverged) return "not finite";
+    return r->solved ? "solved" : r->stopped ? "stopped" : "not solved";
+}
+
 /* One place of a table: the successes of several seeds, and their mean number of steps. */
 static exit_code several(attempt_opt o, const settings *s, const char *column) {
     int64_t solved = 0, steps = 0;
@@ -93,10 +100,10 @@ static exit_code several(attempt_opt o, const settings *s, const char *column) {
         if (r.stopped) return stopped_code();
         solved += r.solved;
         steps += r.solved ? r.step : 0;
-        report_progress("%-7s lag %-4lld %-8s seed %-3llu %-12s step %6lld  wrong %5.1f %%  %.2f ms "
-                        "a step", o.task->name, (long long)o.lag, column,
+        report_progress("%-7s lag %-4lld %-8s seed %-3llu %-12s step %6lld  wrong %5.1f %%  "
+                        "%.2f ms a step", o.task->name, (long long)o.lag, column,
                         (unsigned long long)o.seed,
-                        r.solved ? "solved" : r.diverged ? "not finite" : "not solved",
+                        outcome(&r),
                         (long long)r.step, 100 * r.wrong, 1e3 * r.step_s);
     }
     char text[32] = "-";
@@ -117,8 +124,10 @@ static exit_code command_table(const void *settings_) {
     interrupt_watch();
     head();
     for (size_t t = 0; t < WF_COUNT(all_tasks); t++)
-        for (int c = 0; c < N_CELLS && !code; c++)
-            code = several(attempt_of(s, &all_tasks[t], (cell)c, s->lag), s, cell_name[c]);
+        for (int c = 0; c < N_CELLS && !code; c++) {
+            const int64_t lag = all_tasks[t].every_step ? s->reber : s->lag;
+            code = several(attempt_of(s, &all_tasks[t], (cell)c, lag), s, cell_name[c]);
+        }
     return code;
 }
 
@@ -157,7 +166,7 @@ static exit_code command_learn(const void *settings_) {
     const wf_status status = attempt(&o, &r);
     if (status) return report_failure(status);
     printf("%s after %lld steps: %.1f %% of the test sequences wrong; %.2f ms a step, compiled in "
-           "%.2f s\n", r.solved ? "solved" : r.diverged ? "not finite" : "not solved",
+           "%.2f s\n", outcome(&r),
            (long long)r.step, 100 * r.wrong, 1e3 * r.step_s, r.compile_s);
     return stopped_code();
 }

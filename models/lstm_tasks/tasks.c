@@ -88,7 +88,8 @@ static int symbols_from(int state) {
 
 /* A string of the grammar into symbol and, after each, the state; its length, or 0 if it is longer
  * than `most`. Arcs to the end are not taken while it would be shorter than `least`. */
-static int64_t walk(random_stream *r, uint8_t *symbol, uint8_t *state, int64_t least, int64_t most) {
+static int64_t walk(random_stream *r, uint8_t *symbol, uint8_t *state, int64_t least,
+                    int64_t most) {
     symbol[0] = B;
     state[0] = 0;
     for (int64_t n = 1; n < most; n++) {
