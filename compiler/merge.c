@@ -2,12 +2,12 @@
  *
  * A sum of contractions that nothing else reads is one contraction with all their sources, as long
  * as it stays a matrix product (rows and columns agree, if need be with A and B exchanged): a
- * cell's convolutions of x and h, whose biases are added behind them, a weight's gradients over all
- * time steps. Unless siblings, contractions of the same input, could not all do so: they stay apart to become one (siblings.c), as in a GRU,
- * where r and z are sums of contractions of x and h but the candidate is not. Reductions of parts
- * follow (part_sums.c, slice_sums.c). Then every constant-like operand that the kernel wants in
- * panels is packed by a node of its own, so that equal packs are one pack, once a step. Before and
- * after:
+ * cell's convolutions of x and h, whose biases are added behind them, a weight's gradients over
+ * all time steps. Unless siblings, contractions of the same input, could not all do so: they stay
+ * apart to become one (siblings.c), as in a GRU, where r and z are sums of contractions of x and h
+ * but the candidate is not. Reductions of parts follow (part_sums.c, slice_sums.c). Then every
+ * constant-like operand that the kernel wants in panels is packed by a node of its own, so that
+ * equal packs are one pack, once a step. Before and after:
  *
  *   %1 f32[1024,32] = input "x"
  *   %2 f32[32,64] = leaf "w"

@@ -7,11 +7,12 @@
  *           first in the first tenth, the second before the middle. Target sum / 2, right within
  *           0.04
  *   order   temporal order (experiment 6a; Pascanu et al. 2013): two of the symbols X and Y among
- *           four that say nothing, after 1 to 2 and 4 to 5 tenths; the class is their order, XX, XY,
- *           YX or YY
+ *           four that say nothing, after 1 to 2 and 4 to 5 tenths; the class is their order, XX,
+ *           XY, YX or YY
  *
  * The lag is the least length of a sequence (adding, order), which may be a tenth longer; for
- * reber that of the inner string, 5 in the paper. A sequence is a function of seed and number alone. */
+ * reber that of the inner string, 5 in the paper. A sequence is a function of seed and number
+ * alone. */
 #ifndef LSTM_TASKS_TASKS_H
 #define LSTM_TASKS_TASKS_H
 
