@@ -34,15 +34,17 @@ COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c))
 CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
+TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
-MODEL_SRC = $(SHARED) $(CONVLSTM)
+MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
 MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
+TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
 TEST_OBJ  = $(call obj,$(TESTS))
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
@@ -96,6 +98,10 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
+$(B)/lstm_tasks: $(B)/models/lstm_tasks/main.o $(TASKS_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
 	$(say) LD $@
@@ -104,7 +110,7 @@ $(B)/mish.so: models/plugin/mish.c
 	$(say) LD $@
 	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
 
-$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(B)/libweft.a
+$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
 
@@ -129,6 +135,11 @@ run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two),
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so
 	$(Q)$(B)/plugin $(B)/mish.so
+
+run-lstm_tasks: ## long-lag tasks of the LSTM papers: tables of success rates (some minutes)
+	@+$(make) $(B)/lstm_tasks
+	$(Q)$(B)/lstm_tasks table
+	$(Q)$(B)/lstm_tasks descent
 
 test: | $(FIRST) ## build and pass the tests
 	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so

@@ -232,6 +232,24 @@ static void remember(walker *q) {
     }
 }
 
+static void find_barriers(walker *q, wf_plan *p, int threads) {
+    p->n_barriers = 0;
+    for (int any = 0; any < 2; any++) {
+        q->workers = any || threads > WORKERS ? 0 : threads;
+        q->before.n = 0;
+        for (uint32_t id = 0; id < p->n_launch; id++) {
+            wf_launch *l = &p->launch[id];
+            if (wf_launch_follows(p, id)) continue;
+            find_ranges(q, id);
+            const bool wait = must_wait(q);
+            *(any ? &l->barrier_any : &l->barrier) = wait;
+            p->n_barriers += wait && !any;
+            if (wait) q->before.n = 0;
+            remember(q);
+        }
+    }
+}
+
 wf_status wf_plan_barriers(wf_plan *p, int threads) {
     walker *q = calloc(1, sizeof *q);
     void *share = calloc(2 * MOST, sizeof *q->now.share);
@@ -244,21 +262,10 @@ wf_status wf_plan_barriers(wf_plan *p, int threads) {
     q->now.share = share;
     q->before.share = q->now.share + MOST;
     p->team = threads;
-    p->n_barriers = 0;
-    for (int any = 0; any < 2; any++) {
-        q->workers = any || threads > WORKERS ? 0 : threads;
-        q->before.n = 0;
-        for (uint32_t id = 0; id < p->n_launch; id++) {
-            wf_launch *l = &p->launch[id];
-            if (l->chain && p->chain[l->chain - 1].first != id) continue;
-            find_ranges(q, id);
-            const bool wait = must_wait(q);
-            *(any ? &l->barrier_any : &l->barrier) = wait;
-            p->n_barriers += wait && !any;
-            if (wait) q->before.n = 0;
-            remember(q);
-        }
-    }
+    for (uint32_t id = 0; id < p->n_launch; id++) p->launch[id].single = p->launch[id].whole;
+    p->alone = false;
+    find_barriers(q, p, threads);
+    if (p->may_be_alone && wf_plan_alone(p, threads)) find_barriers(q, p, threads);
     free(share);
     free(q);
     return WF_OK;

@@ -28,6 +28,7 @@ typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
     X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
     X(CHAIN, "chain")       /* kernels one after another on a block of rows in cache */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
+    X(ALONE, "alone")       /* launches too small to share run on one worker, without barriers */  \
     X(FAST, "fast")         /* tuned kernels; off: the reference evaluators */                     \
     X(CODE, "code")         /* groups as machine code (WF_JIT); off: the tile interpreter */
 

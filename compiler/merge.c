@@ -1,13 +1,13 @@
 /* merge: contractions that belong together become one, and packed operands become values.
  *
- * A sum of contractions that nothing else reads is one contraction with all their sources: a cell's
- * convolutions of x and h, whose biases are added behind them, a weight's gradients over all time
- * steps. Unless siblings, contractions
- * of the same input, could not all do so: they stay apart to become one (siblings.c), as in a GRU,
- * where r and z are sums of contractions of x and h but the candidate is not. Reductions of parts
- * follow (part_sums.c, slice_sums.c). Then every constant-like operand that the kernel wants in
- * panels is packed by a node of its own, so that equal packs are one pack, once a step. Before and
- * after:
+ * A sum of contractions that nothing else reads is one contraction with all their sources, as long
+ * as it stays a matrix product (rows and columns agree, if need be with A and B exchanged): a
+ * cell's convolutions of x and h, whose biases are added behind them, a weight's gradients over
+ * all time steps. Unless siblings, contractions of the same input, could not all do so: they stay
+ * apart to become one (siblings.c), as in a GRU, where r and z are sums of contractions of x and h
+ * but the candidate is not. Reductions of parts follow (part_sums.c, slice_sums.c). Then every
+ * constant-like operand that the kernel wants in panels is packed by a node of its own, so that
+ * equal packs are one pack, once a step. Before and after:
  *
  *   %1 f32[1024,32] = input "x"
  *   %2 f32[32,64] = leaf "w"
@@ -119,7 +119,9 @@ static uint32_t join_terms(wf_rewrite *r, uint32_t id, const wf_tensor *in, wf_t
     wf_tensor *rest = term + n_in;
     int n_term = 0, n_rest = 0, at = 0;
     for (uint32_t i = 0; i < n_in; i++) {
-        if (!is_term(r, id, in, i, q)) {
+        const bool fits = is_term(r, id, in, i, q) &&
+                          (n_term == 0 || wf_contract_may_join(term[0], in[i]));
+        if (!fits) {
             rest[n_rest++] = in[i];
         } else {
             if (n_term == 0) at = n_rest++;

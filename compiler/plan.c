@@ -199,6 +199,7 @@ static wf_status plan_all(wf_planner *q) {
         s = group ? plan_group(q, group) : plan_one(q, id);
     }
     if (!s) s = plan_assigns(q);
+    q->plan->may_be_alone = !(q->off & WF_PASS_ALONE);
     if (!s && !(q->off & WF_PASS_CHAIN)) s = wf_plan_chains(q->plan);
     if (!s) s = wf_plan_tables(q->plan);
     return s ? s : wf_plan_offsets(q->plan, !(q->off & WF_PASS_INPLACE));
@@ -282,7 +283,7 @@ wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers, int threads) {
         wf_launch *l = &p->launch[i];
         l->call.in = p->array + l->array;
         l->call.out = p->array[l->array + (uint32_t)l->call.n_in];
-        l->single = true;
+        l->whole = true;
         const bool heads = l->chain && p->chain[l->chain - 1].first == i;
         for (int phase = 0; phase < l->phases; phase++) {
             const int64_t n = heads && phase == l->phases - 1 ? p->chain[l->chain - 1].blocks
@@ -293,7 +294,7 @@ wf_status wf_plan_bind(wf_plan *p, void *arena, void *buffers, int threads) {
             if (n < 0) return wf_fail(WF_INTERNAL, "%s: a negative number of pieces",
                                       l->call.op->name);
             p->pieces[l->pieces + (uint32_t)phase] = n;
-            if (n > 1) l->single = false;
+            if (n > 1) l->whole = false;
         }
     }
     return wf_plan_barriers(p, threads);

@@ -51,7 +51,8 @@ typedef struct wf_launch {
     uint32_t rows;        /* sweeps of a group, each with arrays of its own; else 1 */
     uint16_t n_out;       /* results: 1, or those of the group */
     bool copy;            /* moves elements only */
-    bool single;          /* all phases have at most one piece: worker 0 runs it */
+    bool whole;           /* all phases have at most one piece */
+    bool single;          /* worker 0 runs it: it is whole, or small among small ones (alone.c) */
     bool barrier;         /* workers meet before it, if there are plan->team */
     bool barrier_any;     /* the same for any other number */
     uint32_t chain;       /* 1 + that in plan->chain which it is a member of, 0: none */
@@ -125,6 +126,8 @@ typedef struct wf_plan {
     size_t scratch_bytes, chain_bytes; /* of one worker: of kernels, then of chains */
     uint64_t tile_bytes; /* of all values in tiles */
     uint32_t n_copies, n_reference, n_barriers;
+    bool may_be_alone, alone; /* alone: sharing saves less than meeting costs: one worker runs
+                                 all launches */
     int team;            /* workers that the barriers are for */
 } wf_plan;
 
@@ -243,5 +246,7 @@ const char *wf_launch_scope(const wf_plan *p, uint32_t launch);
 /* barrier.c: which launches must wait for the others. After wf_plan_bind, and when the number of
  * threads changes. */
 wf_status wf_plan_barriers(wf_plan *p, int threads);
+/* Given them, marks launches that one worker should run (single, alone); true if it marked any. */
+bool wf_plan_alone(wf_plan *p, int threads);
 
 #endif

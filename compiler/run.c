@@ -59,7 +59,8 @@ wf_status wf_run(wf_program *p) {
     wf_profile *f = p->profile.recording ? &p->profile : NULL;
     if (f) wf_profile_run_begin(f);
     const int threads = wf_team_size(p->threads);
-    if (threads == 1) { /* no team: libgomp would allocate one for a single thread, every time */
+    if (threads == 1 || p->plan.alone) {
+        /* No team: libgomp would allocate one for a single thread, every time. */
         const wf_fp_mode mode = wf_flush_denormals();
         work(p, NULL, wf_profile_marks(f, 0), 0, 1);
         wf_restore_denormals(mode);

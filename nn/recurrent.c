@@ -19,6 +19,7 @@ typedef struct walk {
     wf_cell cell;
     char suffix[32]; /* "_l0_reverse" */
     int index, count;
+    int each_of; /* the cell whose states are given step by step */
     bool reverse;
     wf_tensor state[WF_CELL_STATES];
 } walk;
@@ -140,6 +141,9 @@ static wf_tensor unroll(walk *w, wf_tensor x) {
         wf_scope_push(g, "t%d", t);
         out[t] = step(w, wf_index(x, 0, t), t);
         wf_scope_pop(g);
+        if (w->index == w->each_of)
+            for (int k = 0; k < w->cell.n_states; k++)
+                if (w->o->each[k]) w->o->each[k][t] = w->state[k];
     }
     const wf_tensor y = wf_stack(out, steps, 0);
     free(out);
@@ -217,6 +221,7 @@ static wf_tensor recurrent(wf_params *p, wf_tensor x, wf_cell_make *make, const 
     const int layers = o->layers > 0 ? o->layers : 1;
     walk w = {.p = p, .o = o, .count = layers > 1024 ? layers : layers << o->bidirectional};
     if (!check(x, o, w.count)) return wf_poison(x);
+    w.each_of = (layers - 1) << o->bidirectional;
     wf_tensor *last = calloc((size_t)w.count * WF_CELL_STATES, sizeof *last);
     if (!last) return wf_graph_fail(x.graph, "out of memory for %d layers", layers);
     for (int i = 0; i < layers && wf_ok(x); i++) {
@@ -236,6 +241,8 @@ wf_tensor wf_nn_recurrent(wf_params *p, const char *name, wf_tensor x, wf_cell_m
                           const void *options, wf_recurrent_opt o) {
     for (int i = 0; i < WF_CELL_STATES; i++)
         if (o.last[i]) *o.last[i] = wf_poison(x);
+    for (int i = 0; i < WF_CELL_STATES; i++)
+        for (int64_t t = 0; o.each[i] && t < wf_dim(x, 0); t++) o.each[i][t] = wf_poison(x);
     if (!wf_layer_enter(p, name, x)) return wf_poison(x);
     return wf_layer_leave(p, x, recurrent(p, x, make, options, &o));
 }

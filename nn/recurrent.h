@@ -46,6 +46,8 @@ WF_API wf_tensor wf_cell_param(wf_params *p, wf_tensor x, const char *stem, cons
  *   dropout        between layers, in training
  *   first, last    initial and final states, by number of the state: (N, ..), or (layers x
  *                  directions, N, ..) if there are several, layer by layer, forwards first
+ *   each           (T) places for the states after every step (those after step t at t), of the
+ *                  last layer, forwards; gradients with respect to them are total derivatives
  *   carry          truncated back-propagation through time: states start where the run before left
  *                  them, and no gradient flows there (Williams and Peng 1990). They are buffers
  *                  NAME.carry_l0.h, .. of p, zero at first, not in files; wf_params_fill resets */
@@ -56,6 +58,7 @@ typedef struct wf_recurrent_opt {
     wf_tensor mask;
     wf_tensor first[WF_CELL_STATES];
     wf_tensor *last[WF_CELL_STATES];
+    wf_tensor *each[WF_CELL_STATES];
 } wf_recurrent_opt;
 
 /* -> (T, N, .., directions x C): the outputs of the last layer at each step. */

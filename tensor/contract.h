@@ -88,7 +88,8 @@ uint32_t wf_relation_loops(const wf_relation *r, int n);
 wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf_tensor b);
 
 /* The sum of two contractions (handles of contract nodes of one shape and dtype) as one contraction
- * with the sources of both, those of a first. */
+ * with the sources of both, those of a first; A and B of a source are exchanged where that makes
+ * its rows those of the first. */
 WF_API wf_tensor wf_contract_join(wf_tensor a, wf_tensor b);
 WF_API wf_tensor wf_contract_join_n(const wf_tensor *t, int n); /* of t[0 .. n), n >= 1 */
 

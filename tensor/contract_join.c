@@ -30,12 +30,44 @@ static bool draft_new(draft *d, const wf_contract_attr *like, int n) {
     return true;
 }
 
+/* Output loops that A, B of a source depend on. */
+static void source_loops(const wf_contract_attr *c, const wf_contract_source *s, uint32_t in[2]) {
+    const uint32_t out = (1u << c->rank) - 1;
+    in[0] = out & wf_relation_loops(s->a, s->rank_a);
+    in[1] = s->packed ? s->batch_loops | s->col_loops
+                      : out & wf_relation_loops(s->b, s->rank_b);
+}
+
+/* True if a source with loops `own` fits one with loops `first` only with A and B exchanged, as its
+ * rows are the other's columns. */
+static bool is_crosswise(const uint32_t first[2], const uint32_t own[2]) {
+    const uint32_t rows = own[0] & ~own[1], columns = own[1] & ~own[0];
+    return ((first[0] & columns) | (first[1] & rows)) != 0 && !(first[0] & rows) &&
+           !(first[1] & columns);
+}
+
+static void swap_sides(wf_contract_source *s) {
+    const wf_contract_source from = *s;
+    s->rank_a = from.rank_b;
+    s->rank_b = from.rank_a;
+    memcpy(s->a, from.b, sizeof s->a);
+    memcpy(s->b, from.a, sizeof s->b);
+}
+
+/* A product commutes, and a matrix product needs rows and columns that are those of all sources. */
 static void draft_add(draft *d, wf_tensor t, int source) {
     const wf_contract_attr *c = attr_of(t);
     const uint32_t *in = wf_node_in(t.graph, t.id);
     const int at = d->c->n_sources++;
-    memcpy(&d->c->source[at], &c->source[source], sizeof c->source[source]);
-    for (int i = 0; i < 2; i++) d->in[2 * at + i] = wf_handle(t.graph, in[2 * source + i]);
+    wf_contract_source *const to = &d->c->source[at];
+    uint32_t first[2], own[2];
+    memcpy(to, &c->source[source], sizeof *to);
+    source_loops(d->c, &d->c->source[0], first);
+    source_loops(d->c, to, own);
+    const bool swap = !to->packed && is_crosswise(first, own);
+    if (swap) swap_sides(to);
+    for (int i = 0; i < 2; i++)
+        d->in[2 * at + i] = wf_handle(t.graph, in[2 * source + (swap ? 1 - i : i)]);
 }
 
 static wf_tensor draft_emit(draft *d, wf_tensor t, bool ok) {
@@ -51,13 +83,11 @@ static wf_tensor draft_emit(draft *d, wf_tensor t, bool ok) {
 
 /* Output loops that the A sides, the B sides of a contraction depend on. */
 static void loops_of(const wf_contract_attr *c, uint32_t in[2]) {
-    const uint32_t out = (1u << c->rank) - 1;
     in[0] = in[1] = 0;
     for (int i = 0; i < c->n_sources; i++) {
-        const wf_contract_source *s = &c->source[i];
-        in[0] |= out & wf_relation_loops(s->a, s->rank_a);
-        in[1] |= s->packed ? s->batch_loops | s->col_loops
-                           : out & wf_relation_loops(s->b, s->rank_b);
+        uint32_t own[2];
+        source_loops(c, &c->source[i], own);
+        for (int side = 0; side < 2; side++) in[side] |= own[side];
     }
 }
 
@@ -70,6 +100,11 @@ bool wf_contract_may_join(wf_tensor a, wf_tensor b) {
     uint32_t x[2], y[2];
     loops_of(ca, x);
     loops_of(cb, y);
+    if (is_crosswise(x, y)) {
+        const uint32_t rows = y[0];
+        y[0] = y[1];
+        y[1] = rows;
+    }
     const uint32_t batch = (x[0] | y[0]) & (x[1] | y[1]);
     return batch == (x[0] & x[1]) && batch == (y[0] & y[1]);
 }

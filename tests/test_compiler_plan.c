@@ -181,3 +181,50 @@ Test(compiler_plan, independent_launches_need_no_barrier) {
     wf_program_free(p);
     wf_graph_free(g);
 }
+
+/* --- small launches --------------------------------------------------------------------------- */
+
+/* A recurrence over short vectors, then work that is worth sharing. */
+static wf_program *recurrence(wf_graph *g, unsigned off, wf_tensor out[2]) {
+    enum { T = 40 };
+    wf_tensor h = wf_input(g, "h", WF_F32, WF_SHAPE(8, 48));
+    const wf_tensor w = wf_input(g, "w", WF_F32, WF_SHAPE(48, 48));
+    const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(512, 512));
+    for (int t = 0; t < T; t++) h = wf_tanh(wf_matmul(h, w));
+    out[0] = h;
+    out[1] = wf_matmul(wf_matmul(x, x), x);
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, out, 2, (wf_compile_opt){.threads = 3, .off = off}), WF_OK,
+                 "%s", wf_error());
+    for (int i = 1; i <= 3; i++) {
+        float *data = wf_data(p, wf_handle(g, (uint32_t)i));
+        for (int64_t k = 0; k < wf_count(wf_handle(g, (uint32_t)i)); k++)
+            data[k] = (float)((k * 37 + i) % 101) / 505 - 0.1f;
+    }
+    cr_assert_eq(wf_run(p), WF_OK);
+    return p;
+}
+
+/* Launches too small to share run on one worker: the recurrence needs no barriers between its
+ * steps, large products go on being shared, and no bit changes. */
+Test(compiler_plan, small_launches_do_not_wait) {
+    wf_graph *g = wf_graph_new(), *g2 = wf_graph_new();
+    wf_tensor a[2], b[2];
+    wf_program *p = recurrence(g, 0, a), *q = recurrence(g2, WF_PASS_ALONE, b);
+    cr_assert_geq(wf_program_describe(q).barriers, 40u);
+    cr_assert_leq(wf_program_describe(p).barriers, 4u);
+    uint32_t shared = 0;
+    for (uint32_t i = 0; i < p->plan.n_launch; i++) shared += !p->plan.launch[i].single;
+    cr_assert(shared >= 1 && !p->plan.alone);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(memcmp(wf_data(p, a[i]), wf_data(q, b[i]), 4 * (size_t)wf_count(a[i])), 0);
+    cr_assert_eq(wf_program_set_threads(p, 1), WF_OK); /* and back: marks follow the team */
+    cr_assert_eq(wf_program_set_threads(p, 3), WF_OK);
+    cr_assert_leq(wf_program_describe(p).barriers, 4u);
+    cr_assert_eq(wf_run(p), WF_OK);
+    cr_assert_eq(memcmp(wf_data(p, a[0]), wf_data(q, b[0]), 4 * (size_t)wf_count(a[0])), 0);
+    wf_program_free(p);
+    wf_program_free(q);
+    wf_graph_free(g);
+    wf_graph_free(g2);
+}

@@ -123,7 +123,7 @@ static void crashed(int sig) {
 static void draw_settings(trial *t, bool jit) {
     uint64_t s = t->seed * UINT64_C(2654435761) + 12345;
     static const unsigned single[] = {WF_PASS_SIMPLIFY, WF_PASS_MERGE, WF_PASS_FUSE,
-                                      WF_PASS_INPLACE, WF_PASS_FAST};
+                                      WF_PASS_INPLACE, WF_PASS_ALONE, WF_PASS_FAST};
     for (int i = 0; i < 3; i++) s = s * UINT64_C(6364136223846793005) + 1442695040888963407u;
     const unsigned how = (unsigned)(s >> 60), bits = (unsigned)(s >> 40) & WF_PASS_ALL;
     t->off = how < 8 ? 0 : how < 12 ? single[(s >> 33) % 5] : how < 15 ? bits : WF_PASS_ALL;

@@ -119,6 +119,35 @@ Test(nn_recurrent, stacked_states_are_handed_over) {
     free_sequence(&s);
 }
 
+/* The states after every step are those of the output, and gradients with respect to them total
+ * derivatives: what comes from the step after is the product with its Jacobian. */
+Test(nn_recurrent, states_are_given_step_by_step) {
+    enum { T = 4 };
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    const wf_tensor x = wf_normal(g, WF_SHAPE(T, 2, 3), (wf_random_opt){.seed = 4});
+    wf_tensor h[T], d[T], back, last;
+    const wf_tensor y = wf_nn_rnn(p, "rnn", x, (wf_rnn_opt){
+        .hidden = 3, .h = &last, .sequence = {.each = {h}}});
+    cr_assert_eq(h[T - 1].id, last.id);
+    float a[T * 6], b[T * 6];
+    cr_assert_eq(wf_eval(wf_stack(h, T, 0), a, sizeof a), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_eval(y, b, sizeof b), WF_OK);
+    cr_assert_eq(memcmp(a, b, sizeof a), 0);
+    const wf_tensor loss = wf_sum(wf_square(wf_index(y, 0, T - 1)), (wf_reduce_opt){0});
+    cr_assert_eq(wf_grad(loss, h, T, d), WF_OK, "%s", wf_error());
+    for (int t = 0; t + 1 < T; t++) {
+        cr_assert_eq(wf_vjp(h[t + 1], d[t + 1], &h[t], 1, &back), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_eval(back, a, 6 * sizeof *a), WF_OK);
+        cr_assert_eq(wf_eval(d[t], b, 6 * sizeof *b), WF_OK);
+        for (int i = 0; i < 6; i++)
+            cr_assert(b[i] != 0 && fabsf(a[i] - b[i]) <= 1e-5f * fabsf(b[i]) + 1e-7f, "%g, not %g",
+                      (double)a[i], (double)b[i]);
+    }
+    wf_graph_free(g);
+    wf_params_free(p);
+}
+
 /* Steps that the mask leaves out change no state: a short sequence ends where it would end alone,
  * whatever follows it. */
 Test(nn_recurrent, masked_steps_carry_the_state) {

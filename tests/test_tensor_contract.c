@@ -273,13 +273,29 @@ Test(tensor_contract, joined_sources_add_up) {
     expect_message(g, wf_contract_drop(first, 0), "of several");
 }
 
-Test(tensor_contract, swapped_roles_may_not_join) {
+/* In the second product the rows of the result are those of B: it joins with A and B exchanged, so
+ * that the sum still is a matrix product, and a sum that cannot be one is no join. */
+Test(tensor_contract, swapped_roles_join_exchanged) {
     wf_graph *g = wf_graph_new();
     const wf_tensor x[2] = {f32(g, WF_SHAPE(9, 5)), f32(g, WF_SHAPE(5, 7))};
-    const wf_tensor y[2] = {x[1], x[0]};
+    const wf_tensor y[2] = {f32(g, WF_SHAPE(3, 7)), f32(g, WF_SHAPE(9, 3))};
+    const wf_tensor z[2] = {f32(g, WF_SHAPE(9, 7)), f32(g, WF_SHAPE(9, 7))};
     const wf_tensor a = wf_einsum("ij,jk->ik", x, 2), b = wf_einsum("jk,ij->ik", y, 2);
-    cr_assert(wf_contract_may_join(a, a) && !wf_contract_may_join(a, b));
-    check_fast(wf_contract_join(a, b), "swapped roles");
+    const wf_tensor c = wf_einsum("ik,ik->ik", z, 2);
+    cr_assert(wf_contract_may_join(a, b) && !wf_contract_may_join(a, c));
+    const wf_tensor both = wf_contract_join(a, b);
+    check_fast(both, "swapped roles");
+    const wf_contract_attr *j = wf_graph_node(g, both.id)->attr;
+    for (int s = 0; s < 2; s++) {
+        cr_assert_eq(wf_relation_loops(j->source[s].a, j->source[s].rank_a) & 3, 1u);
+        cr_assert_eq(wf_relation_loops(j->source[s].b, j->source[s].rank_b) & 3, 2u);
+    }
+    float *sum = reference(both), *p = reference(a), *q = reference(b);
+    for (int64_t i = 0; i < wf_count(both); i++)
+        cr_assert(fabsf(sum[i] - (p[i] + q[i])) <= 1e-5f, "at %d", (int)i);
+    free(sum);
+    free(p);
+    free(q);
     wf_graph_free(g);
 }
 
