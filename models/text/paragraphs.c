@@ -1,4 +1,4 @@
-/* The grammar of the built-in text; see text.h.
+/* The grammar of the built-in text; see paragraphs.h.
  *
  *   paragraph  "The" place ":" name "." sentence+
  *   sentence   clause "." | "when" clause "," clause "." | "why" ("does" | "do") subject plain "?"
@@ -12,7 +12,7 @@
  *   - Every choice is made through `decide` or `pick`, which add -log of its probability to the
  *     next word's cost; choices that differ give words that differ, so the sum over a sentence is
  *     -log of its probability. */
-#include "models/text/text.h"
+#include "models/text/paragraphs.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -33,7 +33,7 @@ typedef struct writer {
     double pending;      /* cost of choices that no word has followed yet */
     double cost;         /* of words that begin in [from, to) */
     size_t from, to;
-    text_known *known;
+    paragraphs_known *known;
     void *user;
     const word_place *place;
     const char *name;
@@ -261,14 +261,14 @@ static void make_text(void) {
     text_bytes = w.n;
 }
 
-const char *text_builtin(size_t *n) {
+const char *paragraphs_text(size_t *n) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_text);
     if (n) *n = text_bytes;
     return text;
 }
 
-double text_builtin_cost(size_t from, size_t to, text_known *known, void *user) {
+double paragraphs_cost(size_t from, size_t to, paragraphs_known *known, void *user) {
     writer w = {.from = from, .to = to, .known = known, .user = user};
     write_all(&w);
     return w.cost;

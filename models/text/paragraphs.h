@@ -5,18 +5,18 @@
  * Paragraphs of plain English sentences. A heading gives the place, from whose things the nouns of
  * the paragraph come, and the person that its pronouns stand for; verbs agree with their subjects
  * across phrases and relative clauses; quotations are closed. A reader that forgets pays for it. */
-#ifndef MODELS_TEXT_H
-#define MODELS_TEXT_H
+#ifndef MODELS_TEXT_PARAGRAPHS_H
+#define MODELS_TEXT_PARAGRAPHS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /* The text, ASCII, about 400,000 bytes and always the same; *n (may be NULL) gets its length, and
  * a 0 follows. It ends at the end of a paragraph ("\n\n"). Safe to call from any thread. */
-const char *text_builtin(size_t *n);
+const char *paragraphs_text(size_t *n);
 
 /* Whether a reader tells this word (n bytes, lower case) from others. */
-typedef bool text_known(void *user, const char *word, size_t n);
+typedef bool paragraphs_known(void *user, const char *word, size_t n);
 
 /* -log of the probability, in nats, that the grammar gives to bytes [from, to) after what comes
  * before them: what the best of all models would have as its loss, in sum. Exact if both ends are 0
@@ -24,6 +24,6 @@ typedef bool text_known(void *user, const char *word, size_t n);
  *   known  what the reader knows: all words that it does not know look the same, and cost what they
  *          cost together. Exact as long as they are adjectives and adverbs, on which nothing
  *          depends. NULL: everything */
-double text_builtin_cost(size_t from, size_t to, text_known *known, void *user);
+double paragraphs_cost(size_t from, size_t to, paragraphs_known *known, void *user);
 
 #endif
