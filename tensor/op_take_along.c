@@ -97,9 +97,21 @@ static void put_eval(const wf_call *c) {
 
 /* --- gradient -------------------------------------------------------------------------------- */
 
+/* put_along of one index a line: comparing is elementwise, so it becomes part of a group, where
+ * put_along writes all of x's shape only for others to read (losses over a vocabulary). */
+static wf_tensor put_one(wf_tensor g, wf_tensor index, int axis, int64_t n) {
+    wf_shape line = {.rank = wf_rank(index)};
+    for (int i = 0; i < line.rank; i++) line.dim[i] = i == axis ? n : 1;
+    const wf_tensor all = wf_reshape(wf_arange(g.graph, wf_dtype_of(index), 0, 1, n), line);
+    return wf_select(wf_equal(index, all), g, wf_scalar(g.graph, wf_dtype_of(g), 0));
+}
+
 static void take_grad(const wf_grad_call *c) {
     const int axis = (int)((const wf_axis_attr *)c->attr)->axis;
-    if (c->wanted[0]) c->gx[0] = wf_put_along(c->g, c->x[1], axis, wf_dim(c->x[0], axis));
+    const int64_t n = wf_dim(c->x[0], axis);
+    if (c->wanted[0])
+        c->gx[0] = wf_dim(c->x[1], axis) == 1 ? put_one(c->g, c->x[1], axis, n)
+                                              : wf_put_along(c->g, c->x[1], axis, n);
     if (c->wanted[1]) c->gx[1] = WF_NONE;
 }
 

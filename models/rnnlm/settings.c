@@ -45,7 +45,7 @@ static const option train_options[] = {
      .help = "symbols that gradients flow back over; the state is carried on"},
     {"batch", "N", OPTION_INTEGER, AT(batch), .least = 1, .most = 65536, .fallback = "20",
      .help = "sequences that are read at once"},
-    {"epochs", "N", OPTION_INTEGER, AT(epochs), .least = 1, .most = MANY, .fallback = "16",
+    {"epochs", "N", OPTION_INTEGER, AT(epochs), .least = 1, .most = MANY, .fallback = "10",
      .help = "passes over the training part"},
     {"lr", "X", OPTION_REAL, AT(lr), .least = 0, .most = 1000, .fallback = "1",
      .help = "rate; halved after every epoch once the validation stands still"},

@@ -23,7 +23,7 @@
 #include "models/moving_mnist/random.h"
 #include "models/text/words.h"
 
-enum { TEXT_BYTES = 400000, PARAGRAPH_BYTES = 32768, WORD_BYTES = 32, SEED = 11 };
+enum { TEXT_BYTES = 1600000, PARAGRAPH_BYTES = 32768, WORD_BYTES = 32, SEED = 11 };
 
 typedef struct writer {
     random_stream random;

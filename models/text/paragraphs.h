@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The text, ASCII, about 400,000 bytes and always the same; *n (may be NULL) gets its length, and
+/* The text, ASCII, about 1.6 million bytes and always the same; *n (may be NULL) gets its length, and
  * a 0 follows. It ends at the end of a paragraph ("\n\n"). Safe to call from any thread. */
 const char *paragraphs_text(size_t *n);
 
