@@ -20,13 +20,13 @@ static void print_row(const training *t, const char *name, int64_t parameters, d
     printf("%-10s", name);
     if (parameters) printf("%11lld", (long long)parameters);
     else printf("%11s", "");
-    printf("%12.3f%10.3f", training_measure(t, valid), training_measure(t, test));
+    printf("%12.3f%10.3f", rnnlm_measure(t, valid), rnnlm_measure(t, test));
     if (seconds > 0) printf("%9.0f s", seconds);
     printf("\n");
 }
 
 static void print_head(const training *t) {
-    printf("%s\n%-10s%11s%12s%10s%11s\n", training_measure_name(t), "model", "parameters",
+    printf("%s\n%-10s%11s%12s%10s%11s\n", rnnlm_measure_name(t), "model", "parameters",
            "validation", "test", "training");
 }
 
@@ -45,8 +45,8 @@ static double unigram(const corpus *c, int part) {
 
 /* What the models stand between. */
 static void print_bounds(const training *t) {
-    const double valid = settings_least_cost(t->s, &t->text, CORPUS_VALID);
-    const double test = settings_least_cost(t->s, &t->text, CORPUS_TEST);
+    const double valid = rnnlm_least_cost(t->s, &t->text, CORPUS_VALID);
+    const double test = rnnlm_least_cost(t->s, &t->text, CORPUS_TEST);
     print_row(t, "unigram", 0, unigram(&t->text, CORPUS_VALID), unigram(&t->text, CORPUS_TEST), 0);
     if (!isnan(test)) print_row(t, "source", 0, valid, test, 0);
 }
@@ -56,9 +56,9 @@ static exit_code run(const settings *s, bool is_first, bool is_last) {
     training t;
     wf_trainer_result result;
     double valid, test;
-    wf_status status = training_open(&t, s);
+    wf_status status = rnnlm_run_open(&t, s);
     const double start = report_seconds();
-    if (!status) status = training_run(&t, &result);
+    if (!status) status = rnnlm_run(&t, &result);
     const double seconds = report_seconds() - start;
     exit_code code = EXIT_CODE_OK;
     if (!status && result.end == WF_TRAINER_STOPPED) {
@@ -74,11 +74,11 @@ static exit_code run(const settings *s, bool is_first, bool is_last) {
         fflush(stdout);
     }
     if (status) code = report_failure(status);
-    training_close(&t);
+    rnnlm_run_close(&t);
     return code;
 }
 
-exit_code command_train(const void *given) {
+exit_code rnnlm_command_train(const void *given) {
     const settings *s = given;
     const exit_code code =
         s->resume ? config_compare(program_command(&rnnlm_program, "train"), s->resume, s,
@@ -87,7 +87,7 @@ exit_code command_train(const void *given) {
     return code ? code : run(s, true, true);
 }
 
-exit_code command_compare(const void *given) {
+exit_code rnnlm_command_compare(const void *given) {
     exit_code code = EXIT_CODE_OK;
     for (int k = 0; k < RNNLM_KINDS && !code; k++) {
         settings s = *(const settings *)given;
@@ -101,13 +101,13 @@ exit_code command_compare(const void *given) {
     return code;
 }
 
-exit_code command_sample(const void *given) {
+exit_code rnnlm_command_sample(const void *given) {
     const settings *s = given;
     corpus text;
     rnnlm model;
     reader r = {.steps = 1};
     wf_params *p = wf_params_new(1);
-    wf_status status = settings_open(s, &text, &model);
+    wf_status status = rnnlm_open_text(s, &text, &model);
     if (!status && !p) status = wf_fail(WF_MEMORY, "no memory for the parameters");
     if (!status)
         status = reader_open(&r, p, &model, 1, (wf_compile_opt){.threads = (int)s->threads});

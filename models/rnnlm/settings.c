@@ -87,20 +87,20 @@ static const command commands[] = {
      .examples = "  rnnlm train --model lstm --out runs/lstm\n"
                  "  rnnlm train --text book.txt --unit character --steps 50 --hidden 256\n"
                  "  rnnlm train --resume runs/lstm\n",
-     .run = command_train,
+     .run = rnnlm_command_train,
      .config_of = "resume"},
     {.name = "compare",
      .summary = "Trains all models and prints a table of their costs.",
      .groups = {&text_group, &model_group, &train_group},
      .examples = "  rnnlm compare\n"
                  "  rnnlm compare --unit character --steps 50\n",
-     .run = command_compare},
+     .run = rnnlm_command_compare},
     {.name = "sample",
      .summary = "Writes a text as a trained model would.",
      .groups = {&text_group, &kind_group, &model_group, &sample_group},
      .examples = "  rnnlm sample --config runs/lstm/config.json \\\n"
                  "      --weights runs/lstm/best.safetensors --temperature 0.7\n",
-     .run = command_sample},
+     .run = rnnlm_command_sample},
 };
 
 const program rnnlm_program = {
@@ -137,7 +137,7 @@ static rnnlm_kind kind_of(const char *name) {
     return (rnnlm_kind)k;
 }
 
-wf_status settings_open(const settings *s, corpus *c, rnnlm *m) {
+wf_status rnnlm_open_text(const settings *s, corpus *c, rnnlm *m) {
     size_t n = 0;
     char *own = NULL;
     const char *text = is_called(s, "paragraphs") ? paragraphs_text(&n) : NULL;
@@ -157,7 +157,7 @@ static bool is_known(void *user, const char *word, size_t n) {
     return corpus_find(user, word, n) != 0;
 }
 
-double settings_least_cost(const settings *s, const corpus *c, int part) {
+double rnnlm_least_cost(const settings *s, const corpus *c, int part) {
     const size_t from = c->byte[part], to = c->byte[part + 1];
     const double n = (double)(c->first[part + 1] - c->first[part]);
     if (is_called(s, "stories")) return text_bits() * log(2.0) * (double)(to - from) / n;

@@ -14,14 +14,14 @@ typedef struct settings {
 
 extern const program rnnlm_program;
 
-exit_code command_train(const void *s);
-exit_code command_compare(const void *s);
-exit_code command_sample(const void *s);
+exit_code rnnlm_command_train(const void *s);
+exit_code rnnlm_command_compare(const void *s);
+exit_code rnnlm_command_sample(const void *s);
 
 /* The text, and the model for it. Closing the corpus is due even after an error. */
-wf_status settings_open(const settings *s, corpus *c, rnnlm *m);
+wf_status rnnlm_open_text(const settings *s, corpus *c, rnnlm *m);
 
 /* The least possible mean cost of a part in nats, NaN where it is not known. */
-double settings_least_cost(const settings *s, const corpus *c, int part);
+double rnnlm_least_cost(const settings *s, const corpus *c, int part);
 
 #endif

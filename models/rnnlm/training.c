@@ -28,9 +28,9 @@ static wf_status compile_step(training *t) {
     return status;
 }
 
-wf_status training_open(training *t, const settings *s) {
+wf_status rnnlm_run_open(training *t, const settings *s) {
     *t = (training){.s = s, .valid = NAN};
-    wf_status status = settings_open(s, &t->text, &t->model);
+    wf_status status = rnnlm_open_text(s, &t->text, &t->model);
     if (!status) status = lanes_open(&t->lanes, &t->text, s->batch, s->steps);
     t->params = wf_params_new((uint64_t)s->seed);
     if (!status && !t->params) status = wf_fail(WF_MEMORY, "no memory for the parameters");
@@ -40,7 +40,7 @@ wf_status training_open(training *t, const settings *s) {
     return status ? status : profiling_open(&t->profile, s->profile, t->program);
 }
 
-void training_close(training *t) {
+void rnnlm_run_close(training *t) {
     profiling_close(&t->profile);
     run_dir_close(&t->dir);
     reader_close(&t->reader);
@@ -50,11 +50,11 @@ void training_close(training *t) {
     corpus_close(&t->text);
 }
 
-double training_measure(const training *t, double nats) {
+double rnnlm_measure(const training *t, double nats) {
     return t->text.words ? exp(nats) : nats / log(2.0);
 }
 
-const char *training_measure_name(const training *t) {
+const char *rnnlm_measure_name(const training *t) {
     return t->text.words ? "perplexity" : "bits a character";
 }
 
@@ -114,7 +114,7 @@ static wf_status after_epoch(void *user, const wf_trainer_at *at) {
     row_real(&row, "lr", at->lr);
     row_close(&row);
     report_progress("epoch %lld  validation: %s %.3f%s  lr %.3g", (long long)at->epoch,
-                    training_measure_name(t), training_measure(t, t->valid),
+                    rnnlm_measure_name(t), rnnlm_measure(t, t->valid),
                     at->is_best ? "  (best)" : "", at->lr);
     return run_dir_row(&t->dir, &row);
 }
@@ -131,7 +131,7 @@ static bool is_stopped(void *user) { return interrupt_signal() != 0; }
 
 /* --- the run ---------------------------------------------------------------------------------- */
 
-wf_status training_run(training *t, wf_trainer_result *result) {
+wf_status rnnlm_run(training *t, wf_trainer_result *result) {
     const settings *s = t->s;
     const wf_state log = {"log.rows", WF_I64, WF_SCALAR, &t->rows};
     const wf_trainer trainer = {

@@ -25,14 +25,14 @@ typedef struct training {
 } training;
 
 /* Reads the text and compiles the programs. Closing is due even after an error. */
-wf_status training_open(training *t, const settings *s);
-void training_close(training *t);
+wf_status rnnlm_run_open(training *t, const settings *s);
+void rnnlm_run_close(training *t);
 
 /* Trains; afterwards the weights are the best of the run. */
-wf_status training_run(training *t, wf_trainer_result *result);
+wf_status rnnlm_run(training *t, wf_trainer_result *result);
 
 /* A mean cost in nats as people give it: perplexity of words, bits a character. */
-double training_measure(const training *t, double nats);
-const char *training_measure_name(const training *t);
+double rnnlm_measure(const training *t, double nats);
+const char *rnnlm_measure_name(const training *t);
 
 #endif
