@@ -109,9 +109,9 @@ wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index) {
 static const wf_reduce_opt last_axis = {.n_axes = 1, .axes = {-1}, .keepdims = true};
 
 /* *x (N.., C) - its largest value, so that nothing overflows, and the logarithm of the sum of what
- * exp makes of it (N.., 1): log softmax in two parts. Only one value a row is taken of it, and while
- * the parts are apart, the gradient is softmax - target without a sum over the classes. Where the
- * largest value is infinite, 0 takes its place. */
+ * exp makes of it (N.., 1): log softmax in two parts. Only one value a row is taken of it, and
+ * while the parts are apart, the gradient is softmax - target without a sum over the classes. Where
+ * the largest value is infinite, 0 takes its place. */
 static void shift(wf_tensor *x, wf_tensor *log_sum) {
     const wf_tensor top = wf_stop_gradient(wf_max(*x, last_axis));
     const wf_tensor zero = wf_scalar(x->graph, wf_dtype_of(*x), 0);

@@ -20,8 +20,8 @@ typedef struct reader {
 wf_status reader_open(reader *r, wf_params *p, const rnnlm *m, int64_t steps, wf_compile_opt o);
 void reader_close(reader *r);
 
-/* Mean cost of the symbols of a part of the text, each after all of the part before it, in nats. The
- * first one is read after the last of the part before. */
+/* Mean cost in nats of the symbols of a part of the text, each after all of the part before it; the
+ * first one after the last of the part before. */
 wf_status reader_cost(reader *r, const corpus *c, int part, double *nats);
 
 /* Writes a text of `length` symbols that goes on from the end of a paragraph: each drawn from

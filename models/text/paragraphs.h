@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The text, ASCII, about 1.6 million bytes and always the same; *n (may be NULL) gets its length, and
- * a 0 follows. It ends at the end of a paragraph ("\n\n"). Safe to call from any thread. */
+/* The text, ASCII, about 1.6 million bytes and always the same; *n (may be NULL) gets its length,
+ * and a 0 follows. It ends at the end of a paragraph ("\n\n"). Safe to call from any thread. */
 const char *paragraphs_text(size_t *n);
 
 /* Whether a reader tells this word (n bytes, lower case) from others. */
