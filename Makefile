@@ -32,19 +32,22 @@ KERNELS  = $(sort $(wildcard tensor/kernels/*.c))
 AUTOGRAD = $(sort $(wildcard autograd/*.c))
 COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
-SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c))
+SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c models/text/*.c))
 CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
 TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
+
+RNNLM    = $(sort $(wildcard models/rnnlm/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
-MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS)
+MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS) $(RNNLM)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
 MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
 TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
+RNNLM_OBJ = $(call obj,$(filter-out models/rnnlm/main.c,$(RNNLM)))
 TEST_OBJ  = $(call obj,$(TESTS))
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
@@ -101,6 +104,9 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 $(B)/lstm_tasks: $(B)/models/lstm_tasks/main.o $(TASKS_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+$(B)/rnnlm: $(B)/models/rnnlm/main.o $(RNNLM_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
@@ -110,7 +116,7 @@ $(B)/mish.so: models/plugin/mish.c
 	$(say) LD $@
 	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
 
-$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(B)/libweft.a
+$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(RNNLM_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
 
@@ -140,6 +146,10 @@ run-lstm_tasks: ## long-lag tasks of the LSTM papers: tables of success rates (s
 	@+$(make) $(B)/lstm_tasks
 	$(Q)$(B)/lstm_tasks table
 	$(Q)$(B)/lstm_tasks descent
+
+run-rnnlm: ## train four language models on a built-in text (minutes), print their perplexities
+	@+$(make) $(B)/rnnlm
+	$(Q)$(B)/rnnlm compare
 
 test: | $(FIRST) ## build and pass the tests
 	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so
@@ -220,5 +230,5 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin test test-slow fuzz bench data lint layers san install uninstall \
+.PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san install uninstall \
         clean help

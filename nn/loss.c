@@ -106,20 +106,32 @@ wf_tensor wf_nn_cross_entropy(wf_tensor logits, wf_tensor index) {
     return wf_nn_cross_entropy_with(logits, index, (wf_cross_entropy_opt){0});
 }
 
+static const wf_reduce_opt last_axis = {.n_axes = 1, .axes = {-1}, .keepdims = true};
+
+/* *x (N.., C) - its largest value, so that nothing overflows, and the logarithm of the sum of what
+ * exp makes of it (N.., 1): log softmax in two parts. Only one value a row is taken of it, and
+ * while the parts are apart, the gradient is softmax - target without a sum over the classes. Where
+ * the largest value is infinite, 0 takes its place. */
+static void shift(wf_tensor *x, wf_tensor *log_sum) {
+    const wf_tensor top = wf_stop_gradient(wf_max(*x, last_axis));
+    const wf_tensor zero = wf_scalar(x->graph, wf_dtype_of(*x), 0);
+    *x = wf_sub(*x, wf_ok(top) ? wf_select(wf_isfinite(top), top, zero) : top);
+    *log_sum = wf_log(wf_sum(wf_exp(*x), last_axis));
+}
+
 wf_tensor wf_nn_cross_entropy_with(wf_tensor logits, wf_tensor index, wf_cross_entropy_opt o) {
     wf_graph *g = logits.graph;
     const bool smooth = o.smoothing != 0;
     if (!(o.smoothing >= 0 && o.smoothing < 1))
         return wf_graph_fail(g, "cross_entropy: smoothing is %g, it must be in [0, 1)",
                              o.smoothing);
-    const wf_tensor logp =
-        wf_ok(logits) && wf_rank(logits) > 0 ? wf_log_softmax(logits, -1) : logits;
-    wf_tensor row = pick("cross_entropy", "logits", logp, index); /* (N.., 1) */
-    if (smooth) {
-        const wf_reduce_opt last = {.n_axes = 1, .axes = {-1}, .keepdims = true};
+    wf_tensor shifted = logits, rest = logits;
+    if (wf_ok(logits) && wf_rank(logits) > 0) shift(&shifted, &rest);
+    wf_tensor row = pick("cross_entropy", "logits", shifted, index); /* (N.., 1) */
+    if (smooth)
         row = wf_add(wf_mul_scalar(row, 1 - o.smoothing),
-                     wf_mul_scalar(wf_mean(logp, last), o.smoothing));
-    }
+                     wf_mul_scalar(wf_mean(shifted, last_axis), o.smoothing));
+    row = wf_sub(row, rest);
     if (!o.ignore || !wf_ok(row)) return wf_neg(mean(row));
     const wf_dtype t = wf_dtype_of(row);
     const wf_tensor skip = wf_reshape(

@@ -339,8 +339,10 @@ WF_API wf_status wf_params_swap_average(wf_params *p);
 typedef enum wf_schedule_kind {
     WF_SCHEDULE_CONSTANT, WF_SCHEDULE_STEP, WF_SCHEDULE_COSINE, WF_SCHEDULE_PLATEAU,
     WF_SCHEDULE_LINEAR,    /* from lr to min_lr in `total` steps */
-    WF_SCHEDULE_ONE_CYCLE  /* Smith and Topin, arXiv:1708.07120, torch's OneCycleLR: by cosines from
+    WF_SCHEDULE_ONE_CYCLE, /* Smith and Topin, arXiv:1708.07120, torch's OneCycleLR: by cosines from
                               lr / start to lr, then to lr / (start end), in `total` steps */
+    WF_SCHEDULE_HALVING    /* from the first metric on that is not `threshold` better than the one
+                              before it, the rate is halved at every metric: RNNLM, "newbob" */
 } wf_schedule_kind;
 typedef struct wf_schedule {
     wf_schedule_kind kind;
@@ -349,18 +351,19 @@ typedef struct wf_schedule {
     int64_t total;         /* COSINE, LINEAR: steps until min_lr, warm-up included; ONE_CYCLE */
     double min_lr;
     int64_t step_size;     /* STEP */
-    double factor;         /* STEP, PLATEAU: 0 means 0.1 */
+    double factor;         /* STEP, PLATEAU: 0 means 0.1; HALVING: 0 means 0.5 */
     int64_t patience;      /* PLATEAU */
-    double threshold;      /* PLATEAU, relative: 0 means 1e-4 */
+    double threshold;      /* PLATEAU, HALVING, relative: 0 means 1e-4, 3e-3 */
     double start, end;     /* ONE_CYCLE: 0 means 25, 1e4 */
     double rise;           /* ONE_CYCLE, part of the steps: 0 means 0.3 */
-    /* state of PLATEAU; zero at the start */
+    /* state of PLATEAU and HALVING; zero at the start */
     double current, best;
     int64_t bad;
     bool started;
 } wf_schedule;
 WF_API double wf_schedule_lr(const wf_schedule *s, int64_t step); /* step from 0 */
-/* PLATEAU (PyTorch's ReduceLROnPlateau, mode min, relative threshold): one new metric value. */
+/* PLATEAU (PyTorch's ReduceLROnPlateau, mode min, relative threshold) and HALVING: one new metric
+ * value. */
 WF_API void wf_schedule_metric(wf_schedule *s, double value);
 
 /* --- metrics (spec: torchmetrics 1.3.0 semantics; nn/metrics.c) ------------------------------- */

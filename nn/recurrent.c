@@ -66,10 +66,12 @@ static bool same_shape(wf_tensor t, const wf_shape *want, const char *what, cons
     return false;
 }
 
-/* The buffer PREFIX.carry_l0.h. */
+/* The buffer PREFIX.carry_l0.h, or PREFIX.carry_STREAM_l0.h. */
 static wf_tensor carried(const walk *w, wf_tensor x, int i) {
+    const char *stream = w->o->stream ? w->o->stream : "";
     char name[128];
-    snprintf(name, sizeof name, "carry%s.%s", w->suffix, w->cell.state_name[i]);
+    snprintf(name, sizeof name, "carry%s%.64s%s.%s", *stream ? "_" : "", stream, w->suffix,
+             w->cell.state_name[i]);
     return wf_param(x.graph, w->p, name, w->cell.state_shape[i],
                     (wf_init){.kind = WF_INIT_CONSTANT},
                     (wf_param_opt){.role = WF_ROLE_OPTIMIZER, .dtype = wf_dtype_of(x)});

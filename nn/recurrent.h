@@ -50,10 +50,13 @@ WF_API wf_tensor wf_cell_param(wf_params *p, wf_tensor x, const char *stem, cons
  *                  last layer, forwards; gradients with respect to them are total derivatives
  *   carry          truncated back-propagation through time: states start where the run before left
  *                  them, and no gradient flows there (Williams and Peng 1990). They are buffers
- *                  NAME.carry_l0.h, .. of p, zero at first, not in files; wf_params_fill resets */
+ *                  NAME.carry_l0.h, .. of p, zero at first, not in files; wf_params_fill resets
+ *   stream         of carried states: "test" has its own ones, NAME.carry_test_l0.h, so that a
+ *                  program that evaluates, with another N, leaves those of the training alone */
 typedef struct wf_recurrent_opt {
     int layers;
     bool bidirectional, reverse, training, carry;
+    const char *stream; /* NULL: "" */
     double dropout;
     wf_tensor mask;
     wf_tensor first[WF_CELL_STATES];

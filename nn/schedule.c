@@ -2,7 +2,7 @@
  *
  * Sources: PyTorch's StepLR, CosineAnnealingLR (Loshchilov and Hutter, arXiv:1608.03983, without
  * restarts), ReduceLROnPlateau, LinearLR and OneCycleLR; linear warm-up as in Goyal et al.,
- * arXiv:1706.02677. */
+ * arXiv:1706.02677; halving as in the RNNLM toolkit (Mikolov et al., Interspeech 2010). */
 #include <math.h>
 
 #include "nn/nn.h"
@@ -23,7 +23,8 @@ static double one_cycle(const wf_schedule *s, int64_t step) {
 
 double wf_schedule_lr(const wf_schedule *s, int64_t step) {
     const double rise = step < s->warmup ? (double)(step + 1) / (double)s->warmup : 1;
-    if (s->kind == WF_SCHEDULE_PLATEAU) return (s->started ? s->current : s->lr) * rise;
+    if (s->kind == WF_SCHEDULE_PLATEAU || s->kind == WF_SCHEDULE_HALVING)
+        return (s->started ? s->current : s->lr) * rise;
     if (s->kind == WF_SCHEDULE_ONE_CYCLE) return one_cycle(s, step);
     if (step < s->warmup) return s->lr * rise;
     const int64_t since = step - s->warmup, span = s->total - s->warmup;
@@ -41,6 +42,14 @@ double wf_schedule_lr(const wf_schedule *s, int64_t step) {
     }
 }
 
+/* `best` is the value before; `bad` is not 0 once the rate has begun to fall. */
+static void halve(wf_schedule *s, double value) {
+    const double enough = 1 + (s->threshold == 0 ? 3e-3 : s->threshold);
+    if (!(value * enough < s->best)) s->bad++;
+    if (s->bad > 0) s->current = fmax(s->current * (s->factor == 0 ? 0.5 : s->factor), s->min_lr);
+    s->best = value;
+}
+
 void wf_schedule_metric(wf_schedule *s, double value) {
     const double threshold = s->threshold == 0 ? 1e-4 : s->threshold;
     const double factor = s->factor == 0 ? 0.1 : s->factor;
@@ -49,6 +58,10 @@ void wf_schedule_metric(wf_schedule *s, double value) {
         s->current = s->lr;
         s->best = INFINITY;
         s->bad = 0;
+    }
+    if (s->kind == WF_SCHEDULE_HALVING) {
+        halve(s, value);
+        return;
     }
     if (value < s->best * (1 - threshold)) {
         s->best = value;

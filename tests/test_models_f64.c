@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "models/lstm_tasks/network.h"
+#include "models/rnnlm/model.h"
 #include "tensor/graph.h"
 
 enum { STEPS = 20, INPUTS = 4 };
@@ -46,6 +47,21 @@ static void tasks_lstm(step *s) { tasks_of(s, "reber", (network_opt){.cell = CEL
 static void tasks_lstmp(step *s) { tasks_of(s, "order", (network_opt){.cell = CELL_LSTMP}); }
 static void tasks_gru(step *s) { tasks_of(s, "reber", (network_opt){.cell = CELL_GRU}); }
 
+static void rnnlm_of(step *s, rnnlm_kind kind) {
+    const rnnlm m = {.kind = kind, .symbols = 7, .hidden = 5, .projection = 3, .layers = 2,
+                     .dtype = WF_F64};
+    s->input[0] = wf_input(s->g, "x", WF_I32, WF_SHAPE(4, 2));
+    s->input[1] = wf_input(s->g, "y", WF_I32, WF_SHAPE(4, 2));
+    s->n_inputs = 2;
+    s->classes = m.symbols;
+    s->lr = 0.5;
+    s->loss = rnnlm_train(s->p, s->input[0], s->input[1], &m, 5).loss;
+}
+static void rnnlm_rnn(step *s) { rnnlm_of(s, RNNLM_RNN); }
+static void rnnlm_lstm(step *s) { rnnlm_of(s, RNNLM_LSTM); }
+static void rnnlm_projected(step *s) { rnnlm_of(s, RNNLM_PROJECTED); }
+static void rnnlm_deep(step *s) { rnnlm_of(s, RNNLM_DEEP); }
+
 static const struct {
     const char *name;
     void (*write)(step *s);
@@ -56,6 +72,10 @@ static const struct {
     {"lstm_tasks lstm", tasks_lstm},
     {"lstm_tasks lstmp", tasks_lstmp},
     {"lstm_tasks gru", tasks_gru},
+    {"rnnlm rnn", rnnlm_rnn},
+    {"rnnlm lstm", rnnlm_lstm},
+    {"rnnlm projected", rnnlm_projected},
+    {"rnnlm deep", rnnlm_deep},
 };
 
 /* The same numbers at every call with the same seed. */

@@ -251,6 +251,36 @@ Test(nn_recurrent, carried_state) {
     free_sequence(&s);
 }
 
+static bool is_zero(const wf_params *p, const char *name, int64_t n) {
+    wf_param_info i;
+    cr_assert(wf_params_find(p, name, &i) && i.shape.dim[0] == n, "%s", name);
+    const double *v = i.data;
+    double sum = 0;
+    for (int64_t k = 0; k < n * i.shape.dim[1]; k++) sum += fabs(v[k]);
+    return sum == 0;
+}
+
+/* A program with another batch size carries states of its own, in a stream of its own. */
+Test(nn_recurrent, streams_do_not_meet) {
+    sequence s = make_sequence();
+    wf_program *program[2];
+    for (int k = 0; k < 2; k++) {
+        wf_graph *g = wf_graph_new();
+        const wf_recurrent_opt o = {.carry = true, .stream = k ? "test" : NULL};
+        const wf_tensor x = wf_full(g, WF_F64, WF_SHAPE(2, k + 1, 3), 0.5);
+        const wf_tensor y = wf_nn_lstm(s.p, "a", x, (wf_lstm_opt){.hidden = 4, .sequence = o});
+        cr_assert(!wf_compile(&program[k], g, &y, 1, (wf_compile_opt){0}), "%s", wf_error());
+        wf_graph_free(g);
+    }
+    cr_assert(!wf_run(program[1]), "%s", wf_error());
+    cr_assert(is_zero(s.p, "a.carry_l0.h", 1) && !is_zero(s.p, "a.carry_test_l0.h", 2));
+    cr_assert(wf_params_fill(s.p, "*.carry_test_*", 0) == 2);
+    cr_assert(!wf_run(program[0]), "%s", wf_error());
+    cr_assert(!is_zero(s.p, "a.carry_l0.h", 1) && is_zero(s.p, "a.carry_test_l0.h", 2));
+    for (int k = 0; k < 2; k++) wf_program_free(program[k]);
+    free_sequence(&s);
+}
+
 /* The gradients of one LSTM over x, compiled into out[0 .. 4) by way of *program. */
 static wf_program *gradients(wf_params *p, wf_tensor x, wf_lstm_opt o, wf_tensor *out) {
     wf_tensor leaf[4];

@@ -66,3 +66,14 @@ Test(nn_schedule, one_cycle) {
                                .start = 10, .end = 100};
     expect_rates(&steep, "schedule.one_cycle_steep");
 }
+
+/* By hand: 10 % better, 1 % better, 0.1 % better (the fall begins), then at every metric. */
+Test(nn_schedule, halving_goes_on_once_it_has_begun) {
+    wf_schedule s = {.kind = WF_SCHEDULE_HALVING, .lr = 1, .threshold = 0.005};
+    const double metric[] = {10, 9, 8.91, 8.901, 4, 3.99}, want[] = {1, 1, 1, 0.5, 0.25, 0.125};
+    cr_assert(wf_schedule_lr(&s, 0) == 1);
+    for (int i = 0; i < 6; i++) {
+        wf_schedule_metric(&s, metric[i]);
+        cr_assert(wf_schedule_lr(&s, 100) == want[i], "metric %d: %g", i, wf_schedule_lr(&s, 0));
+    }
+}
