@@ -5,8 +5,7 @@
  * A meeting costs the wait for the slower worker, and for its results to come out of its cache:
  * with two workers on one machine, an LSTM (50 steps, batch 20, 260 launches of 4 us, as many
  * barriers) took as long with 64 units as with one worker, and longer with 32. Where more threads
- * run than there are processors a meeting costs a time slice; that case is not looked for, but
- * here it went from 40 to 1.2 ms a run. */
+ * run than there are processors a meeting costs a time slice; that case is not looked for. */
 #include "compiler/plan.h"
 
 /* Rough rates of one worker, and what a meeting costs. */

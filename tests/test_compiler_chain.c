@@ -29,7 +29,8 @@ static void output(model *m, wf_tensor t) {
 
 static wf_program *compiled(const model *m, unsigned off, int threads) {
     wf_program *p;
-    const wf_compile_opt o = {.off = off, .threads = threads};
+    /* Small as they are, they are to run on all threads. */
+    const wf_compile_opt o = {.off = off | WF_PASS_ALONE, .threads = threads};
     cr_assert_eq(wf_compile(&p, m->g, m->out, m->n_out, o), WF_OK, "%s", wf_error());
     cr_assert_eq(wf_plan_verify(&p->plan), WF_OK, "%s", wf_error());
     return p;
