@@ -68,8 +68,9 @@ WF_API wf_status wf_run(wf_program *p);
 /* The dense buffer of an input, output or leaf of the program, by handle or by name (wf_input's and
  * wf_leaf's name, wf_name of an output; inputs before outputs before leaves); inputs may be written
  * and outputs read between runs. NULL, and wf_error(), for anything else. A value that is an output
- * and a leaf means the output. Owner: the program, aligned to 64 bytes; a leaf's buffer is the
- * caller's. Outputs keep their values until the next run. */
+ * and a leaf means the output. Its size goes to *bytes, which may be NULL. Owner: the program,
+ * aligned to 64 bytes; a leaf's buffer is the caller's. Outputs keep their values until the next
+ * run. */
 WF_API void *wf_data(wf_program *p, wf_tensor t);
 WF_API void *wf_data_named(wf_program *p, const char *name, size_t *bytes);
 

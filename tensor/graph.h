@@ -33,7 +33,10 @@ WF_API const uint32_t *wf_node_in(const wf_graph *g, uint32_t id);
  * by it: wf_graph_free then leaves an empty, poisoned graph behind. For programs. */
 WF_API void wf_graph_hold(wf_graph *g);
 WF_API void wf_graph_drop(wf_graph *g); /* NULL is fine */
-static inline wf_tensor wf_handle(wf_graph *g, uint32_t id) { return (wf_tensor){g, id}; }
+static inline wf_tensor wf_handle(wf_graph *g, uint32_t id) {
+    const wf_tensor t = {g, id};
+    return t;
+}
 
 /* Appends a node: infers, checks, and returns its handle; poison (with a message) if an input is
  * poison, of another graph, or the shape rule refuses. attr is copied. n_in inputs. */
