@@ -113,10 +113,10 @@ WF_API wf_program_info wf_program_describe(const wf_program *p);
 
 /* --- profile ----------------------------------------------------------------------------------
  *
- *   wf_profile_start(p, 3);
- *   for (int i = 0; i < 10; i++) wf_run(p);
- *   wf_profile_stop(p);
- *   wf_profile_table(p, stderr, 0);
+ *   wf_profile_start(step, 3);
+ *   for (int i = 0; i < 10; i++) wf_run(step);
+ *   wf_profile_stop(step);
+ *   wf_profile_table(step, stderr, 0);
  *
  * From start to stop every run is timed, launch by launch and worker by worker; then the numbers
  * stay until the next start or the program's end, and may be read in between as well. A run still

@@ -26,8 +26,8 @@ static wf_status make(void *user, const int64_t *index, int64_t n, void *const *
         const double phase = uniform(&state), rate = (1 + 2 * uniform(&state)) / LENGTH;
         for (int t = 0; t < LENGTH; t++) {
             const double at = phase + rate * t - floor(phase + rate * t), sine = sin(6.2832 * at);
-            const double wave = shape == 0 ? sine : shape == 1 ? (sine > 0) - (sine < 0) : 2 * at - 1;
-            x[t * n + i] = (float)(wave + 0.6 * (uniform(&state) - 0.5));
+            const double wave[] = {sine, (sine > 0) - (sine < 0), 2 * at - 1};
+            x[t * n + i] = (float)(wave[shape] + 0.6 * (uniform(&state) - 0.5));
         }
     }
     return WF_OK;

@@ -35,6 +35,8 @@ for lib in so a; do
 done
 cmp -s "$work/so" "$work/a" || complain "the libraries have different names: $(comm -3 \
     "$work/so" "$work/a" | tr '\n' ' ')"
+data=$(nm -D --defined-only "$root/lib/libweft.so" | awk '$2 != "T" {print $NF}' | tr '\n' ' ')
+[ -z "$data" ] || complain "libweft.so gives away variables: $data"
 # Every function that a header promises is there; no other is.
 for h in "$root"/include/weft/*.h; do echo "#include <weft/${h##*/}>"; done > "$work/all.c"
 $CC -E -P -I"$root/include" "$work/all.c" | tr '\n' ' ' |
@@ -99,6 +101,10 @@ if have valgrind "memory errors and leaks of a program outside"; then
         --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
         --error-exitcode=9 "$work/outside" "$work"
 fi
+
+# --- examples of README and headers -------------------------------------------------------------
+CC="$CC" sh "$here/examples.sh" "$work/examples" . "$B/libweft.a" -fopenmp -lffi -ljansson -lmd -lz \
+    -lm -ldl -lpthread || bad=1
 
 # --- copies -------------------------------------------------------------------------------------
 # As two shared libraries (of other sonames, or the loader takes the second for the first), and
