@@ -69,7 +69,7 @@ typedef struct wf_leaf_attr {
     void *data;       /* BOUND: the caller's buffer; CONST: bytes in the arena; INPUT: NULL */
     uint64_t serial;  /* distinguishes leaves */
 } wf_leaf_attr;
-extern const wf_op wf_op_leaf, wf_op_assign;
+extern const wf_op wf_op_leaf, wf_op_assign; /* for the library; others look at op->kind */
 /* Copies leaf `id` of `from` into `g`, with the same data, name and serial. */
 WF_API wf_tensor wf_copy_leaf(wf_graph *g, const wf_graph *from, uint32_t id);
 /* A bound leaf whose bytes are the graph's own, copied from `data` (NULL: zero). */

@@ -1,7 +1,8 @@
 #!/bin/sh
-# What several threads do at once, under ThreadSanitizer: the tests of threads, feeds and programs
-# in one binary, without Criterion (tests/tsan). clang and its libomp with Archer, which tells the sanitizer of OpenMP's barriers:
-# gcc's libgomp gives false reports without it. A canary that races must turn the run red.
+# What several threads do at once, under ThreadSanitizer: the tests of threads, feeds and programs,
+# without Criterion (tests/tsan), whose processes cannot start under it. clang and its libomp with
+# Archer, which tells the sanitizer of OpenMP's barriers; gcc's libgomp gives false reports. A canary
+# that races must turn the run red.
 set -u
 B=${B:-build}/tsan
 CLANG=${CLANG:-clang}

@@ -1,10 +1,11 @@
 #!/bin/sh
-# examples.sh FOLDER INCLUDE FLAGS..: the examples of README.md and of the headers, compiled without a
-# warning and run.
+# examples.sh FOLDER INCLUDE FLAGS..: the examples of README.md and of the headers, compiled without
+# a warning and run.
 #   - an indented block with a main() is a complete program
-#   - an indented block of a header with a line "wf_something(...);", and one of the README after the
-#     line <!-- fragment -->, is a fragment: it is put into a program that has compiled a training
-#     step `step` with the value `loss`, from the graph `g` and the parameters `p`, and a FILE `file`
+#   - an indented block of a header with a line "wf_something(...);", and one of the README after
+#     the line <!-- fragment -->, is a fragment: it is put into a program that has compiled a
+#     training step `step` with the value `loss`, from the graph `g` and the parameters `p`, and has
+#     opened a FILE `file`
 # Every program is run in a folder of its own and must exit with 0.
 set -u
 work=$1

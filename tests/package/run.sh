@@ -103,8 +103,8 @@ if have valgrind "memory errors and leaks of a program outside"; then
 fi
 
 # --- examples of README and headers -------------------------------------------------------------
-CC="$CC" sh "$here/examples.sh" "$work/examples" . "$B/libweft.a" -fopenmp -lffi -ljansson -lmd -lz \
-    -lm -ldl -lpthread || bad=1
+CC="$CC" sh "$here/examples.sh" "$work/examples" . "$B/libweft.a" -fopenmp -lffi -ljansson -lmd \
+    -lz -lm -ldl -lpthread || bad=1
 
 # --- copies -------------------------------------------------------------------------------------
 # As two shared libraries (of other sonames, or the loader takes the second for the first), and

@@ -1,5 +1,5 @@
-/* What the tests use of Criterion, for ThreadSanitizer, under which Criterion's own processes cannot
- * start: every test is registered before main, and run by name (tests/tsan/main.c). */
+/* What the tests use of Criterion, for ThreadSanitizer, under which Criterion's own processes
+ * cannot start: every test is registered before main, and run by name (tests/tsan/main.c). */
 #ifndef TESTS_TSAN_CRITERION_H
 #define TESTS_TSAN_CRITERION_H
 
