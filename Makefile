@@ -112,13 +112,14 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
-# The README's first model as a program.
-$(B)/sequence_classifier: $(B)/models/sequence_classifier/main.o $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
 $(B)/mish.so: models/plugin/mish.c
 	$(say) LD $@
 	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
+
+# The example of a model written against the installed library alone.
+$(B)/sequence_classifier: $(B)/models/sequence_classifier/main.o $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
