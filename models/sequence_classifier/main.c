@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
     wf_trainer_result r;
     if (!step || !predict || wf_source_function(&waves, TRAIN, part, 2, make, NULL) ||
         wf_trainer_run(&(wf_trainer){.params = p, .program = step, .data = waves, .seed = 1,
-            .steps = argc > 1 ? atoi(argv[1]) : 400, .schedule = {.lr = 5e-3}}, &r) ||
+            .steps = argc > 1 ? atoi(argv[1]) : 800, .schedule = {.lr = 5e-3}}, &r) ||
         make(NULL, fresh, TEST, (void *[]){wf_data_named(predict, "x", NULL), y}) ||
         wf_run(predict))
         return fprintf(stderr, "%s\n", wf_error()), 1;

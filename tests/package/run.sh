@@ -83,7 +83,7 @@ try "run with the shared library" "$work/outside" "$work"
 try "run with the static library" env -u LD_LIBRARY_PATH "$work/outside_static" "$work"
 try "build the sequence classifier" \
     $CC -std=gnu11 -O1 $WARN "$work/classifier.c" -o "$work/classifier" $flags -lm
-try "run the sequence classifier" "$work/classifier" 100
+try "run the sequence classifier" "$work/classifier" 400
 if have g++ "a C++ program"; then
     try "build as C++" g++ -std=c++11 -Wall -Wextra -Werror "$work/outside.cc" -o "$work/cc" $flags
     try "run as C++" "$work/cc"
