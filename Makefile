@@ -3,6 +3,7 @@
 # One Makefile, objects under build/ (B=DIR for elsewhere), headers tracked by -MMD.
 
 VERSION = 0.1.0
+SONAME  = libweft.so.0
 CC     ?= gcc
 OPT    ?= -O2 -g
 B      ?= build
@@ -25,6 +26,8 @@ FP   = -ffp-contract=off -fno-math-errno -fno-trapping-math
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(WERROR) $(FP) -fopenmp -fPIC -fvisibility=hidden \
         -I. -MMD -MP $(CFLAGS)
 LIBS  = -lffi -ljansson -lmd -lz -lm -ldl -lpthread
+# Nothing is left open; calls within the library stay in it when a program has another copy.
+SOFLAGS = -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,-Bsymbolic-functions
 
 # Folders in the order of the layers.
 TENSOR   = $(sort $(wildcard tensor/*.c))
@@ -95,7 +98,16 @@ $(B)/libweft.a: $(LIB_OBJ)
 
 $(B)/libweft.so: $(LIB_OBJ)
 	$(say) LD $@
-	$(Q)$(CC) -shared -fopenmp $(OPT) $(CFLAGS) -Wl,-soname,libweft.so.0 -o $@ $(LIB_OBJ) $(LIBS)
+	$(Q)$(CC) -shared -fopenmp $(OPT) $(CFLAGS) $(SOFLAGS) -o $@ $(LIB_OBJ) $(LIBS)
+
+# The archive that is installed: one object in which only wf_ functions are global, as in the shared
+# library. Inner names cannot clash with a program's, nor with those of another copy.
+$(B)/package/libweft.a: $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(say) AR $@
+	$(Q)$(CC) -r -nostdlib -o $(@D)/weft.o $(LIB_OBJ)
+	$(Q)objcopy --localize-hidden $(@D)/weft.o
+	$(Q)rm -f $@ && ar rcs $@ $(@D)/weft.o && rm -f $(@D)/weft.o
 
 $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
@@ -116,6 +128,11 @@ $(B)/mish.so: models/plugin/mish.c
 	$(say) LD $@
 	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
 
+# The example of a model written against the installed library alone.
+$(B)/sequence_classifier: $(B)/models/sequence_classifier/main.o $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
+
 $(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(RNNLM_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
@@ -125,7 +142,8 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
--include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c $(TESTS) $(BENCH) \
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
+    models/sequence_classifier/main.c $(TESTS) $(BENCH) \
     $(BENCHLIB))
 
 # --- using ------------------------------------------------------------------------------------------
@@ -151,8 +169,12 @@ run-rnnlm: ## train four language models on a built-in text (minutes), print the
 	@+$(make) $(B)/rnnlm
 	$(Q)$(B)/rnnlm compare
 
+run-sequence_classifier: ## train an LSTM to tell three shapes of waves apart (a second)
+	@+$(make) $(B)/sequence_classifier
+	$(Q)$(B)/sequence_classifier
+
 test: | $(FIRST) ## build and pass the tests
-	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so
+	@+$(make) $(B)/weft-tests $(B)/convlstm $(B)/plugin $(B)/mish.so $(B)/sequence_classifier
 	$(Q)sh tests/run.sh $(B)
 
 N = 20000
@@ -174,8 +196,9 @@ data: ## download MNIST and the official Moving MNIST test file into $(DATA)/
 
 # --- checking ---------------------------------------------------------------------------------------
 
-SOURCES = $(wildcard $(foreach d,tensor tensor/kernels autograd compiler nn models/* tests tests/* \
-            bench,$(d)/*.c $(d)/*.h $(d)/*.inc $(d)/*.def))
+# Programs outside the tree include what is installed; test-package compiles them.
+SOURCES = $(filter-out tests/package/%,$(wildcard $(foreach d,tensor tensor/kernels autograd compiler \
+            nn models/* tests tests/* bench,$(d)/*.c $(d)/*.h $(d)/*.inc $(d)/*.def)))
 
 lint: ## no warnings with gcc and clang, headers stand alone and are C++, lengths, widths
 	$(Q)sh tests/lint.sh $(SOURCES)
@@ -183,52 +206,46 @@ lint: ## no warnings with gcc and clang, headers stand alone and are C++, length
 layers: ## the table of who may include whom
 	$(Q)sh tests/layers.sh
 
+tsan: ## what several threads do at once, under ThreadSanitizer (clang)
+	$(Q)sh tests/tsan.sh
+
 san: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer, and the canaries
 	$(Q)sh tests/san.sh
 
 # --- installing -------------------------------------------------------------------------------------
 
-INC = $(DESTDIR)$(PREFIX)/include/weft
 PUBLIC = tensor/base.h tensor/tensor.h tensor/ops.h tensor/ops.def tensor/io.h \
          tensor/cfunction.h tensor/text.h tensor/array.h tensor/op.h tensor/attr.h tensor/graph.h \
          autograd/autograd.h compiler/compiler.h compiler/export.h compiler/function.h nn/nn.h nn/check.h \
          nn/recurrent.h nn/checkpoint.h nn/source.h nn/trainer.h
+LIBDEP = -fopenmp $(LIBS)
+PACKAGE = B='$(B)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' \
+          SONAME='$(SONAME)' LIBS='$(LIBDEP)' HEADERS='$(PUBLIC)' sh .ci/package/install.sh
 
-SHARE = $(DESTDIR)$(PREFIX)/share
-MAN1  = $(SHARE)/man/man1/convlstm.1
-BASHC = $(SHARE)/bash-completion/completions/convlstm
-ZSHC  = $(SHARE)/zsh/site-functions/_convlstm
+PACKAGED = $(B)/package/libweft.a $(B)/libweft.so $(B)/convlstm
+install: ## headers, libraries, pkg-config and CMake files, program, manuals, completions
+	@+$(make) $(PACKAGED)
+	$(Q)$(PACKAGE) install
 
-install: all ## headers, libraries, pkg-config file, program, its manual and completions
-	$(Q)mkdir -p $(INC) $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin \
-	    $(dir $(MAN1) $(BASHC) $(ZSHC))
-	$(Q)for h in $(PUBLIC); do \
-	    sed 's,#include "[a-z]*/\(.*\)",#include <weft/\1>,' $$h > $(INC)/$$(basename $$h) || exit 1; \
-	    chmod 644 $(INC)/$$(basename $$h); done
-	$(Q)install -m 644 $(B)/libweft.a $(DESTDIR)$(PREFIX)/lib/
-	$(Q)install -m 755 $(B)/libweft.so $(DESTDIR)$(PREFIX)/lib/libweft.so.$(VERSION)
-	$(Q)ln -sf libweft.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libweft.so.0
-	$(Q)ln -sf libweft.so.0 $(DESTDIR)$(PREFIX)/lib/libweft.so
-	$(Q)install -m 755 $(B)/convlstm $(DESTDIR)$(PREFIX)/bin/
-	$(Q)$(B)/convlstm --man > $(MAN1)
-	$(Q)$(B)/convlstm --completion bash > $(BASHC)
-	$(Q)$(B)/convlstm --completion zsh > $(ZSHC)
-	$(Q)chmod 644 $(MAN1) $(BASHC) $(ZSHC)
-	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'Name: weft' 'Description: neural networks as plain C programs' \
-	    'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lweft' \
-	    'Libs.private: -fopenmp $(LIBS)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc
+uninstall: ## remove what install put there, and nothing else
+	$(Q)$(PACKAGE) uninstall
 
-uninstall: ## remove what install put there
-	$(Q)rm -rf $(INC)
-	$(Q)rm -f $(DESTDIR)$(PREFIX)/lib/libweft.a $(DESTDIR)$(PREFIX)/lib/libweft.so* \
-	    $(DESTDIR)$(PREFIX)/lib/pkgconfig/weft.pc $(DESTDIR)$(PREFIX)/bin/convlstm \
-	    $(MAN1) $(BASHC) $(ZSHC)
+test-package: | $(FIRST) ## install aside; programs outside the tree against it; README's examples
+	@+$(make) $(PACKAGED)
+	$(Q)HEADERS='$(PUBLIC)' CC='$(CC)' sh tests/package/run.sh $(B)
+
+optable: ## write the README's table of operations anew
+	@+$(make) $(B)/weft-tests
+	$(Q)WEFT_OP_TABLE=write $(B)/weft-tests -j1 --filter 'op_table/*'
+
+docs: ## the API reference, $(B)/docs/html/index.html, by Doxygen
+	$(Q)HEADERS='$(PUBLIC)' VERSION=$(VERSION) sh .ci/package/docs.sh $(B)/docs
 
 clean: ## remove build/ and the quick run
 	$(Q)rm -rf $(B) $(RUN)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san install uninstall \
-        clean help
+.PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san \
+       install uninstall clean help run-sequence_classifier test-package tsan optable docs

@@ -70,8 +70,9 @@ WF_API wf_status wf_run(wf_program *p);
 /* The dense buffer of an input, output or leaf of the program, by handle or by name (wf_input's and
  * wf_leaf's name, wf_name of an output; inputs before outputs before leaves); inputs may be written
  * and outputs read between runs. NULL, and wf_error(), for anything else. A value that is an output
- * and a leaf means the output. Owner: the program, aligned to 64 bytes; a leaf's buffer is the
- * caller's. Outputs keep their values until the next run. */
+ * and a leaf means the output. Its size goes to *bytes, which may be NULL. Owner: the program,
+ * aligned to 64 bytes; a leaf's buffer is the caller's. Outputs keep their values until the next
+ * run. */
 WF_API void *wf_data(wf_program *p, wf_tensor t);
 WF_API void *wf_data_named(wf_program *p, const char *name, size_t *bytes);
 
@@ -135,10 +136,10 @@ WF_API wf_program_info wf_program_describe(const wf_program *p);
 
 /* --- profile ----------------------------------------------------------------------------------
  *
- *   wf_profile_start(p, 3);
- *   for (int i = 0; i < 10; i++) wf_run(p);
- *   wf_profile_stop(p);
- *   wf_profile_table(p, stderr, 0);
+ *   wf_profile_start(step, 3);
+ *   for (int i = 0; i < 10; i++) wf_run(step);
+ *   wf_profile_stop(step);
+ *   wf_profile_table(step, stderr, 0);
  *
  * From start to stop every run is timed, launch by launch and worker by worker; then the numbers
  * stay until the next start or the program's end, and may be read in between as well. A run still

@@ -90,32 +90,32 @@ wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf
 /* The sum of two contractions (handles of contract nodes of one shape and dtype) as one contraction
  * with the sources of both, those of a first; A and B of a source are exchanged where that makes
  * its rows those of the first. */
-WF_API wf_tensor wf_contract_join(wf_tensor a, wf_tensor b);
-WF_API wf_tensor wf_contract_join_n(const wf_tensor *t, int n); /* of t[0 .. n), n >= 1 */
+wf_tensor wf_contract_join(wf_tensor a, wf_tensor b);
+wf_tensor wf_contract_join_n(const wf_tensor *t, int n); /* of t[0 .. n), n >= 1 */
 
 /* True if joining keeps the kernels of both: the output loops that choose rows and columns in one
  * do so in the other. */
-WF_API bool wf_contract_may_join(wf_tensor a, wf_tensor b);
+bool wf_contract_may_join(wf_tensor a, wf_tensor b);
 
 /* The contraction t without source i: what is left when an operand is known to be zero. t must have
  * at least two sources. */
-WF_API wf_tensor wf_contract_drop(wf_tensor t, int i);
+wf_tensor wf_contract_drop(wf_tensor t, int i);
 
 /* --- packing B -------------------------------------------------------------------------------- */
 
 /* Bit i: B of source i (below 64) of contract node `id` should be a packed array: the fast path
  * applies to the node when its operands are dense, it would itself pack this B as a whole, and B is
  * not an activation that is summed over its pixels. */
-WF_API uint64_t wf_contract_wants_pack(const wf_graph *g, uint32_t id);
+uint64_t wf_contract_wants_pack(const wf_graph *g, uint32_t id);
 
 /* The node that packs this source's B, given as a handle `b` in the graph that is being built,
  * which may be another graph than g. */
-WF_API wf_tensor wf_contract_pack(const wf_graph *g, uint32_t id, int source, wf_tensor b);
+wf_tensor wf_contract_pack(const wf_graph *g, uint32_t id, int source, wf_tensor b);
 
 /* Contract node `id` of g emitted anew on operands `in` (n = 2 sources), where in[2 i + 1] is the
  * result of wf_contract_pack wherever bit i of `packed` is set. Sources that were packed before
  * stay packed. */
-WF_API wf_tensor wf_contract_with_packed(const wf_graph *g, uint32_t id, const wf_tensor *in,
+wf_tensor wf_contract_with_packed(const wf_graph *g, uint32_t id, const wf_tensor *in,
                                          uint64_t packed);
 
 /* The panel layout: matrix `batch`, row k of n_k, column n of n_cols. Panels hold WF_PANEL columns,

@@ -33,7 +33,10 @@ WF_API const uint32_t *wf_node_in(const wf_graph *g, uint32_t id);
  * by it: wf_graph_free then leaves an empty, poisoned graph behind. For programs. */
 WF_API void wf_graph_hold(wf_graph *g);
 WF_API void wf_graph_drop(wf_graph *g); /* NULL is fine */
-static inline wf_tensor wf_handle(wf_graph *g, uint32_t id) { return (wf_tensor){g, id}; }
+static inline wf_tensor wf_handle(wf_graph *g, uint32_t id) {
+    const wf_tensor t = {g, id};
+    return t;
+}
 
 /* Appends a node: infers, checks, and returns its handle; poison (with a message) if an input is
  * poison, of another graph, or the shape rule refuses. attr is copied. n_in inputs. */
@@ -66,7 +69,7 @@ typedef struct wf_leaf_attr {
     void *data;       /* BOUND: the caller's buffer; CONST: bytes in the arena; INPUT: NULL */
     uint64_t serial;  /* distinguishes leaves */
 } wf_leaf_attr;
-extern const wf_op wf_op_leaf, wf_op_assign;
+extern const wf_op wf_op_leaf, wf_op_assign; /* for the library; others look at op->kind */
 /* Copies leaf `id` of `from` into `g`, with the same data, name and serial. */
 WF_API wf_tensor wf_copy_leaf(wf_graph *g, const wf_graph *from, uint32_t id);
 /* A bound leaf whose bytes are the graph's own, copied from `data` (NULL: zero). */

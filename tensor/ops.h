@@ -11,6 +11,8 @@
 #ifndef WEFT_OPS_H
 #define WEFT_OPS_H
 
+#include "tensor/tensor.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -9,6 +9,7 @@ log=$B/tests.log
 # Generated code has its own tests; elsewhere hundreds of small programs would only start compilers.
 export WF_JIT="${WF_JIT:-off}"
 export WEFT_PLUGIN="${WEFT_PLUGIN:-$B/plugin $B/mish.so}"
+export WEFT_SEQUENCE_CLASSIFIER="${WEFT_SEQUENCE_CLASSIFIER:-$B/sequence_classifier}"
 export WEFT_CONVLSTM="${WEFT_CONVLSTM:-$B/convlstm}"
 { "$B/weft-tests" -j1 2>&1; echo $? > "$log.rc"; } | tee "$log"
 rc=$(cat "$log.rc")

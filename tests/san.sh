@@ -32,7 +32,7 @@ fi
 echo "san: the canaries turn the run red"
 
 make --no-print-directory -j"$jobs" B="$B" OPT="-O1 -g" CFLAGS="$SAN -DWF_DEBUG_CHECKS" \
-    "$B/weft-tests" "$B/convlstm" "$B/plugin" "$B/mish.so" || exit 1
+    "$B/weft-tests" "$B/convlstm" "$B/plugin" "$B/mish.so" "$B/sequence_classifier" || exit 1
 # Parity needs the full model and its speed; the sanitizers see the small one.
 WEFT_TEST_DATA= WEFT_TEST_QUICK=1 sh tests/run.sh "$B" || exit 1
 echo "san: ok"
