@@ -34,6 +34,7 @@ COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c models/text/*.c))
 CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
+CHAR_GPT = $(sort $(wildcard models/char_gpt/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
@@ -96,6 +97,14 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
+$(B)/mnist_cnn: $(B)/models/mnist_cnn/main.o $(call obj,$(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
+$(B)/char_gpt: $(call obj,$(CHAR_GPT) $(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
 	$(say) LD $@
@@ -113,7 +122,8 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
--include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c $(TESTS) $(BENCH) \
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c models/mnist_cnn/main.c \
+    $(CHAR_GPT) $(TESTS) $(BENCH) \
     $(BENCHLIB))
 
 # --- using ------------------------------------------------------------------------------------------
@@ -125,6 +135,14 @@ RUN = runs/quick
 run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two), evaluate it, draw a GIF
 	@+$(make) $(B)/convlstm
 	$(Q)sh models/convlstm/quick.sh $(B)/convlstm $(RUN)
+
+run-mnist_cnn: ## the tutorial: learn to read digits (MNIST=DIR: those in DIR; else built-in ones)
+	@+$(make) $(B)/mnist_cnn
+	$(Q)$(B)/mnist_cnn $(MNIST)
+
+run-char_gpt: ## a small transformer learns the built-in text, and writes
+	@+$(make) $(B)/char_gpt
+	$(Q)$(B)/char_gpt
 
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so
@@ -209,5 +227,5 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin test test-slow fuzz bench data lint layers san install uninstall \
+.PHONY: all setup run run-plugin run-mnist_cnn run-char_gpt test test-slow fuzz bench data lint layers san install uninstall \
         clean help
