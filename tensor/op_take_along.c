@@ -7,6 +7,7 @@
 
 #include "tensor/graph.h"
 #include "tensor/index.h"
+#include "tensor/lines.h"
 #include "tensor/view.h"
 
 /* --- attributes ------------------------------------------------------------------------------ */
@@ -108,6 +109,107 @@ static void put_grad(const wf_grad_call *c) {
     if (c->wanted[1]) c->gx[1] = WF_NONE;
 }
 
+/* --- kernels: dense; x and out as (lines, extent or n, row), cut by lines and columns of rows --- */
+
+enum { COLUMNS = 64, PIECE = 1 << 14 /* elements */ };
+
+typedef struct along {
+    int64_t lines, narrow, wide, row; /* narrow: entries of an index's line; wide: that x has */
+} along;
+
+static along along_of(const wf_call *c, bool put) {
+    const wf_shape *narrow = &c->in[1].shape;
+    const int64_t at = put ? ((const put_attr *)c->attr)->axis
+                           : ((const wf_axis_attr *)c->attr)->axis;
+    const int axis = wf_axis_of(at, narrow->rank);
+    along w = {1, narrow->dim[axis], (put ? c->out : c->in[0]).shape.dim[axis], 1};
+    for (int k = 0; k < axis; k++) w.lines *= narrow->dim[k];
+    for (int k = axis + 1; k < narrow->rank; k++) w.row *= narrow->dim[k];
+    return w;
+}
+
+static bool applicable(const wf_call *c) {
+    return wf_shape_count(&c->out.shape) > 0 && wf_array_is_dense(&c->out) &&
+           wf_array_is_dense(&c->in[0]) && wf_array_is_dense(&c->in[1]);
+}
+
+/* A unit of work is some columns of a line. */
+static int64_t units_of(const along *w) { return w->lines * ((w->row + COLUMNS - 1) / COLUMNS); }
+
+static int64_t pieces_of(const along *w) {
+    const int64_t longest = w->narrow > w->wide ? w->narrow : w->wide;
+    const int64_t units = units_of(w), want = w->lines * w->row * longest / PIECE + 1;
+    return want < units ? want : units;
+}
+
+static int64_t take_pieces(const wf_call *c, int phase) {
+    const along w = along_of(c, false);
+    return pieces_of(&w);
+}
+
+static int64_t put_pieces(const wf_call *c, int phase) {
+    const along w = along_of(c, true);
+    return pieces_of(&w);
+}
+
+static void take_unit(const wf_call *c, const along *w, int64_t line, int64_t from, int64_t to) {
+    const size_t bytes = wf_dtype_bytes(c->out.dtype);
+    const bool is_word = bytes == sizeof(uint32_t);
+    const char *x = (const char *)c->in[0].data + (size_t)(line * w->wide * w->row) * bytes;
+    for (int64_t i = 0; i < w->narrow; i++)
+        for (int64_t j = from; j < to; j++) {
+            const int64_t at = (line * w->narrow + i) * w->row + j, k = wf_index_at(&c->in[1], at);
+            char *out = (char *)c->out.data + (size_t)at * bytes;
+            const bool inside = k >= 0 && k < w->wide;
+            const char *v = x + (inside ? (size_t)(k * w->row + j) * bytes : 0);
+            if (!inside) memset(out, 0, bytes);
+            else if (is_word) *(uint32_t *)out = *(const uint32_t *)v;
+            else memcpy(out, v, bytes);
+        }
+}
+
+/* Adds in u's order: the bits of eval. */
+static void put_unit(const wf_call *c, const along *w, int64_t line, int64_t from, int64_t to) {
+    const wf_dtype t = c->out.dtype;
+    const size_t bytes = wf_dtype_bytes(t);
+    char *out = (char *)c->out.data + (size_t)(line * w->wide * w->row) * bytes;
+    for (int64_t k = 0; k < w->wide; k++)
+        memset(out + (size_t)(k * w->row + from) * bytes, 0, (size_t)(to - from) * bytes);
+    for (int64_t i = 0; i < w->narrow; i++)
+        for (int64_t j = from; j < to; j++) {
+            const int64_t at = (line * w->narrow + i) * w->row + j, k = wf_index_at(&c->in[1], at);
+            if (k < 0 || k >= w->wide) continue;
+            char *sum = out + (size_t)(k * w->row + j) * bytes;
+            const char *u = (const char *)c->in[0].data + (size_t)at * bytes;
+            if (t == WF_F32) *(float *)sum += *(const float *)u;
+            else wf_accumulate(t, sum, u);
+        }
+}
+
+static void run_units(const wf_call *c, const along *w, int64_t first, int64_t last,
+                      void unit(const wf_call *, const along *, int64_t, int64_t, int64_t)) {
+    const int64_t units = units_of(w), n = pieces_of(w), blocks = (w->row + COLUMNS - 1) / COLUMNS;
+    for (int64_t k = wf_lines_first(units, n, first); k < wf_lines_first(units, n, last); k++) {
+        const int64_t from = k % blocks * COLUMNS, to = from + COLUMNS;
+        unit(c, w, k / blocks, from, to < w->row ? to : w->row);
+    }
+}
+
+static void take_run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
+                     void *shared) {
+    const along w = along_of(c, false);
+    run_units(c, &w, first, last, take_unit);
+}
+
+static void put_run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
+                    void *shared) {
+    const along w = along_of(c, true);
+    run_units(c, &w, first, last, put_unit);
+}
+
+static const wf_fast take_fast = {.applicable = applicable, .pieces = take_pieces, .run = take_run};
+static const wf_fast put_fast = {.applicable = applicable, .pieces = put_pieces, .run = put_run};
+
 /* --- samples: some indices are out of range -------------------------------------------------- */
 
 static wf_tensor take_sample(wf_sampler *s, int i) {
@@ -158,6 +260,7 @@ const wf_op wf_op_take_along = {
     .infer = take_infer,
     .eval = take_eval,
     .grad = take_grad,
+    .fast = &take_fast,
     .sample = take_sample,
     .fields = wf_axis_fields,
     .attr_bytes = sizeof(wf_axis_attr),
@@ -171,6 +274,7 @@ const wf_op wf_op_put_along = {
     .infer = put_infer,
     .eval = put_eval,
     .grad = put_grad,
+    .fast = &put_fast,
     .sample = put_sample,
     .fields = put_fields,
     .attr_bytes = sizeof(put_attr),
