@@ -43,7 +43,7 @@ LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
 MODEL_SRC = $(SHARED) $(CONVLSTM)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
-MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
+MODEL_OBJ = $(call obj,$(SHARED) $(filter-out %/main.c,$(CONVLSTM) $(CHAR_GPT)))
 TEST_OBJ  = $(call obj,$(TESTS))
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
@@ -166,6 +166,11 @@ bench: ## measure: verifies each result before timing it
 	@+$(make) $(BENCH_BIN) $(B)/convlstm
 	$(Q)sh bench/run.sh $(B)
 
+PYTHON = python3
+bench-eager: ## mnist_cnn and char_gpt beside PyTorch's eager mode (PYTHON=one that has torch)
+	@+$(make) $(B)/bench_eager
+	$(Q)WF_JIT=sync $(PYTHON) bench/eager.py $(B)/bench_eager
+
 data: ## download MNIST and the official Moving MNIST test file into $(DATA)/
 	$(Q)sh models/moving_mnist/fetch.sh $(DATA)
 
@@ -227,5 +232,5 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin run-mnist_cnn run-char_gpt test test-slow fuzz bench data lint layers san install uninstall \
+.PHONY: all setup run run-plugin run-mnist_cnn run-char_gpt test test-slow fuzz bench bench-eager data lint layers san install uninstall \
         clean help

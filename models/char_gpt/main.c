@@ -115,7 +115,8 @@ int main(int argc, char **argv) {
     if (!status)
         status = wf_trainer_run(&(wf_trainer){
             .params = p, .program = step, .data = learn, .steps = steps, .user = &bar,
-            .schedule = {.kind = WF_SCHEDULE_COSINE, .lr = 2e-3, .min_lr = 1e-4, .warmup = 100},
+            .schedule = {.kind = WF_SCHEDULE_COSINE, .lr = 2e-3, .min_lr = 1e-4,
+                         .warmup = steps / 15},
             .on = {.step = show}}, &result);
     progress_close(&bar);
     if (!status) status = wf_evaluate(judge, test, "loss", &nats);

@@ -1,6 +1,5 @@
 /* The tutorial: a convolutional network learns to read digits.    mnist_cnn [FOLDER WITH MNIST] */
 #include <stdio.h>
-
 #include "models/moving_mnist/digits.h"
 #include "nn/nn.h"
 
@@ -37,7 +36,7 @@ static wf_status open_digits(wf_source **out, const char *folder, int test) {
 int main(int argc, char **argv) {
     const char *folder = argc > 1 ? argv[1] : "";
     wf_graph *g = wf_graph_new();
-    wf_params *p = wf_params_new(1);
+    wf_params *p = wf_params_new(1); /* a seed */
     const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(BATCH, 28, 28, 1));
     const wf_tensor y = wf_input(g, "y", WF_I64, WF_SHAPE(BATCH));
     const wf_tensor logits = network(p, x);
@@ -46,16 +45,16 @@ int main(int argc, char **argv) {
     wf_nn_adam(p, loss, (wf_optimizer_opt){0});
     wf_trainer t = {.params = p, .epochs = EPOCHS,
                     .schedule = {.kind = WF_SCHEDULE_COSINE, .lr = 2e-3}};
-    wf_program *test = NULL;
-    wf_source *learn = NULL, *unseen = NULL;
-    double accuracy = 0;
+    wf_program *test;
+    wf_source *learn, *unseen;
+    double accuracy;
     wf_status s = wf_compile(&t.program, g, &loss, 1, (wf_compile_opt){0});
     if (!s) s = wf_compile(&test, g, &right, 1, (wf_compile_opt){.no_assign = true});
     if (!s) s = open_digits(&learn, folder, 0);
     if (!s) s = open_digits(&unseen, folder, 1);
-    t.data = learn;
-    if (!s) s = wf_trainer_run(&t, NULL);
+    if (!s) t.data = learn, s = wf_trainer_run(&t, NULL);
     if (!s) s = wf_evaluate(test, unseen, "right", &accuracy);
     if (s) return fprintf(stderr, "mnist_cnn: %s\n", wf_error()), 1;
     printf("%.2f %% of %lld unseen digits\n", 100 * accuracy, (long long)wf_source_count(unseen));
+    return 0;
 }
