@@ -18,7 +18,8 @@ static wf_tensor block(wf_params *p, wf_tensor x, int64_t heads) {
 wf_tensor gpt_logits(wf_params *p, wf_tensor index, gpt_size s) {
     const int64_t steps = wf_dim(index, 0);
     const wf_tensor position = wf_arange(index.graph, WF_I64, 0, 1, steps);
-    const wf_tensor where = wf_nn_embedding_of(p, "position", position, s.context, s.width, s.dtype);
+    const wf_tensor where =
+        wf_nn_embedding_of(p, "position", position, s.context, s.width, s.dtype);
     wf_tensor x = wf_nn_embedding_of(p, "character", index, s.symbols, s.width, s.dtype);
     x = wf_add(x, wf_reshape(where, WF_SHAPE(steps, 1, s.width)));
     for (int64_t i = 0; i < s.layers; i++) {
