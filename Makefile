@@ -40,6 +40,7 @@ CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
 TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
 
 RNNLM    = $(sort $(wildcard models/rnnlm/*.c))
+CHAR_GPT = $(sort $(wildcard models/char_gpt/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
@@ -48,7 +49,7 @@ LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
 MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS) $(RNNLM)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
-MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
+MODEL_OBJ = $(call obj,$(SHARED) $(filter-out %/main.c,$(CONVLSTM) $(CHAR_GPT)))
 TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
 RNNLM_OBJ = $(call obj,$(filter-out models/rnnlm/main.c,$(RNNLM)))
 TEST_OBJ  = $(call obj,$(TESTS))
@@ -119,6 +120,13 @@ $(B)/lstm_tasks: $(B)/models/lstm_tasks/main.o $(TASKS_OBJ) $(call obj,$(SHARED)
 $(B)/rnnlm: $(B)/models/rnnlm/main.o $(RNNLM_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+$(B)/mnist_cnn: $(B)/models/mnist_cnn/main.o $(call obj,$(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
+$(B)/char_gpt: $(call obj,$(CHAR_GPT) $(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
@@ -143,7 +151,7 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 .PRECIOUS: $(B)/bench/%.o
 
 -include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
-    models/sequence_classifier/main.c $(TESTS) $(BENCH) \
+    models/sequence_classifier/main.c models/mnist_cnn/main.c $(CHAR_GPT) $(TESTS) $(BENCH) \
     $(BENCHLIB))
 
 # --- using ------------------------------------------------------------------------------------------
@@ -155,6 +163,14 @@ RUN = runs/quick
 run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two), evaluate it, draw a GIF
 	@+$(make) $(B)/convlstm
 	$(Q)sh models/convlstm/quick.sh $(B)/convlstm $(RUN)
+
+run-mnist_cnn: ## the tutorial: learn to read digits (MNIST=DIR: those in DIR; else built-in ones)
+	@+$(make) $(B)/mnist_cnn
+	$(Q)$(B)/mnist_cnn $(MNIST)
+
+run-char_gpt: ## a small transformer learns the built-in text, and writes
+	@+$(make) $(B)/char_gpt
+	$(Q)$(B)/char_gpt
 
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so
@@ -190,6 +206,11 @@ test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves unde
 bench: ## measure: verifies each result before timing it
 	@+$(make) $(BENCH_BIN) $(B)/convlstm
 	$(Q)sh bench/run.sh $(B)
+
+PYTHON = python3
+bench-eager: ## mnist_cnn and char_gpt beside PyTorch's eager mode (PYTHON=one that has torch)
+	@+$(make) $(B)/bench_eager
+	$(Q)WF_JIT=sync $(PYTHON) bench/eager.py $(B)/bench_eager
 
 data: ## download MNIST and the official Moving MNIST test file into $(DATA)/
 	$(Q)sh models/moving_mnist/fetch.sh $(DATA)
@@ -248,4 +269,5 @@ help: ## this list
 	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 .PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san \
-       install uninstall clean help run-sequence_classifier test-package tsan optable docs
+       install uninstall clean help run-sequence_classifier test-package tsan optable docs \
+       run-mnist_cnn run-char_gpt bench-eager

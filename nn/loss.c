@@ -142,3 +142,17 @@ wf_tensor wf_nn_cross_entropy_with(wf_tensor logits, wf_tensor index, wf_cross_e
     const wf_tensor n = wf_sum(wf_sub(one, wf_cast(skip, t)), (wf_reduce_opt){0});
     return wf_neg(wf_div(sum, wf_maximum(n, one)));
 }
+
+wf_tensor wf_nn_accuracy(wf_tensor logits, wf_tensor index) {
+    const wf_tensor best = wf_argmax(logits, -1);
+    if (!wf_ok(best) || !wf_ok(index)) return poison(logits);
+    const wf_tensor at = wf_dtype_of(index) == WF_I32 ? wf_cast(best, WF_I32) : best;
+    const wf_shape have = wf_shape_of_tensor(best), rows = wf_shape_of_tensor(index);
+    char a[128], b[128];
+    if (!wf_shape_equal(&have, &rows) || wf_dtype_of(index) != wf_dtype_of(at))
+        return wf_graph_fail(logits.graph, "accuracy: rows of logits %s and index %s%s are not one "
+                             "index, i32 or i64, a row", wf_shape_text(&have, a, sizeof a),
+                             wf_dtype_name(wf_dtype_of(index)),
+                             wf_shape_text(&rows, b, sizeof b));
+    return mean(wf_cast(wf_equal(at, index), wf_dtype_of(logits)));
+}

@@ -291,6 +291,9 @@ WF_API wf_tensor wf_nn_smooth_l1(wf_tensor y, wf_tensor target, double beta);
  * 2004. */
 WF_API wf_tensor wf_nn_ssim(wf_tensor y, wf_tensor target);
 
+/* The share of rows whose largest logit is at index, in the dtype of logits; no gradient. */
+WF_API wf_tensor wf_nn_accuracy(wf_tensor logits, wf_tensor index);
+
 /* --- optimisers: the update is part of the graph -------------------------------------------------
  * Each differentiates loss with respect to the trainable parameters of p that the graph uses (by
  * the time of the call), clips, and assigns the updates. lr comes from an input named "lr" (f32

@@ -22,7 +22,8 @@ typedef struct wf_source_part {
     double scale;      /* what values are multiplied by; 0: 1. 1.0 / 255 for bytes */
     int axis;          /* the axis that counts samples, in the array and in the batch: often 0 */
     const char *npy;   /* a file, mapped */
-    const char *idx;   /* a file in MNIST's format, raw or gzipped, read into memory */
+    const char *idx;   /* a file in MNIST's format, raw or gzipped, read into memory; where it is
+                          missing, the one with .gz at the end of its name */
     const void *data;  /* an array in memory (dense, borrowed) of this type and shape: */
     wf_dtype from;
     wf_shape shape;

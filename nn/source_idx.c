@@ -2,12 +2,13 @@
 #include "nn/source_idx.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
-enum { UNSIGNED_BYTE = 0x08, FIRST_CAPACITY = 1 << 20 };
+enum { UNSIGNED_BYTE = 0x08, FIRST_CAPACITY = 1 << 20, PATH_BYTES = 4096 };
 
 /* What zlib or the system says about the last read. */
 static wf_status read_failed(gzFile f, const char *path) {
@@ -66,9 +67,14 @@ static wf_status read_bytes(gzFile f, const char *path, size_t total, uint8_t **
 
 wf_status wf_idx_read(const char *path, wf_shape *shape, uint8_t **data) {
     struct stat st;
+    char packed[PATH_BYTES];
     *data = NULL;
-    if (stat(path, &st))
-        return wf_fail(WF_INPUT, "%s: cannot open it: %s", path, strerror(errno));
+    if (stat(path, &st)) {
+        const int why = errno, n = snprintf(packed, sizeof packed, "%s.gz", path);
+        if (n < 0 || n >= PATH_BYTES || stat(packed, &st))
+            return wf_fail(WF_INPUT, "%s: cannot open it: %s", path, strerror(why));
+        path = packed;
+    }
     if (!S_ISREG(st.st_mode)) return wf_fail(WF_INPUT, "%s: is not a regular file", path);
     gzFile f = gzopen(path, "rbe");
     if (!f)

@@ -243,6 +243,7 @@ static double rate(const training *r) {
 static wf_status begin(training *r) {
     const wf_trainer *t = r->t;
     r->schedule = t->schedule;
+    if (r->schedule.total == 0) r->schedule.total = r->steps;
     r->now = (progress){.seed = (int64_t)t->seed, .metric = NAN, .best = INFINITY,
                         .scale = 1};
     r->at = (wf_trainer_at){.loss = NAN, .norm = NAN};
@@ -391,5 +392,27 @@ wf_status wf_trainer_run(const wf_trainer *t, wf_trainer_result *result) {
     if (!status) status = loop(&r);
     r.result->at = r.at;
     discard(&r);
+    return status;
+}
+
+wf_status wf_evaluate(wf_program *program, const wf_source *data, const char *name, double *mean) {
+    *mean = NAN;
+    if (!program || !data)
+        return wf_fail(WF_ARGUMENT, "wf_evaluate: program and data must be given");
+    const wf_trainer t = {.program = program, .data = data, .loss = name};
+    training r = {.t = &t};
+    int64_t batch = 0;
+    double sum = 0;
+    wf_status status = find_buffers(&r, &batch);
+    if (!status)
+        status = wf_feed_open(&r.feed, data, (wf_feed_opt){.batch = batch, .in_order = true});
+    const int64_t steps = status ? 0 : wf_feed_steps(r.feed);
+    for (int64_t i = 0; i < steps && !status; i++) {
+        status = wf_feed_next(r.feed, r.input, NULL);
+        if (!status) status = wf_run(program);
+        if (!status) sum += wf_load(r.loss_type, r.loss);
+    }
+    wf_feed_close(r.feed);
+    if (!status) *mean = sum / (double)steps;
     return status;
 }

@@ -64,7 +64,8 @@ typedef struct wf_trainer {
     int64_t shard, shards;
     /* how long: at most this many steps (0: any number) and epochs (0: any number), not both 0 */
     int64_t steps, epochs;
-    wf_schedule schedule;      /* kind, lr, ...; PLATEAU hears of every validation */
+    wf_schedule schedule;      /* kind, lr, ...; PLATEAU hears of every validation; total 0: the
+                                  steps of the run */
     int64_t validate_every;    /* steps; 0: after every epoch */
     int64_t patience;          /* stop after so many validations without a new best; 0: never */
     double collapse;           /* > 0: after a validation with more than this many times the best
@@ -104,6 +105,14 @@ typedef struct wf_trainer_result {
  *          of no use, the files those from before. WF_ARGUMENT; those of callbacks, of the data, of
  *          running and of saving. */
 WF_API wf_status wf_trainer_run(const wf_trainer *t, wf_trainer_result *result);
+
+/* The mean of the program's real scalar output `name` over the batches of data, in their order: a
+ * loss or an accuracy. Samples that fill no batch at the end are left out. The program is best one
+ * that assigns nothing (wf_compile_opt.no_assign).
+ * Errors   WF_ARGUMENT if inputs and data do not match or not even one batch is full; those of the
+ *          data and of running. */
+WF_API wf_status wf_evaluate(wf_program *program, const wf_source *data, const char *name,
+                             double *mean);
 
 #ifdef __cplusplus
 }

@@ -121,7 +121,7 @@ static void put_grad(const wf_grad_call *c) {
     if (c->wanted[1]) c->gx[1] = WF_NONE;
 }
 
-/* --- kernels: dense; x and out as (lines, extent or n, row), cut by lines and columns of rows --- */
+/* --- kernels: dense; x and out as (lines, extent or n, row), cut by lines and columns ----------- */
 
 enum { COLUMNS = 64, PIECE = 1 << 14 /* elements */ };
 
@@ -170,7 +170,8 @@ static void take_unit(const wf_call *c, const along *w, int64_t line, int64_t fr
     const char *x = (const char *)c->in[0].data + (size_t)(line * w->wide * w->row) * bytes;
     for (int64_t i = 0; i < w->narrow; i++)
         for (int64_t j = from; j < to; j++) {
-            const int64_t at = (line * w->narrow + i) * w->row + j, k = wf_index_at(&c->in[1], at);
+            const int64_t at = (line * w->narrow + i) * w->row + j;
+            const int64_t k = wf_index_at(&c->in[1], at);
             char *out = (char *)c->out.data + (size_t)at * bytes;
             const bool inside = k >= 0 && k < w->wide;
             const char *v = x + (inside ? (size_t)(k * w->row + j) * bytes : 0);
@@ -189,7 +190,8 @@ static void put_unit(const wf_call *c, const along *w, int64_t line, int64_t fro
         memset(out + (size_t)(k * w->row + from) * bytes, 0, (size_t)(to - from) * bytes);
     for (int64_t i = 0; i < w->narrow; i++)
         for (int64_t j = from; j < to; j++) {
-            const int64_t at = (line * w->narrow + i) * w->row + j, k = wf_index_at(&c->in[1], at);
+            const int64_t at = (line * w->narrow + i) * w->row + j;
+            const int64_t k = wf_index_at(&c->in[1], at);
             if (k < 0 || k >= w->wide) continue;
             char *sum = out + (size_t)(k * w->row + j) * bytes;
             const char *u = (const char *)c->in[0].data + (size_t)at * bytes;

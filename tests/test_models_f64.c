@@ -4,9 +4,16 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "models/char_gpt/model.h"
 #include "models/lstm_tasks/network.h"
 #include "models/rnnlm/model.h"
 #include "tensor/graph.h"
+
+/* The tutorial is one file; here its main has another name. */
+int mnist_cnn_f64_main(int argc, char **argv);
+#define main mnist_cnn_f64_main
+#include "models/mnist_cnn/main.c"
+#undef main
 
 enum { STEPS = 20, INPUTS = 4 };
 
@@ -62,6 +69,28 @@ static void rnnlm_lstm(step *s) { rnnlm_of(s, RNNLM_LSTM); }
 static void rnnlm_projected(step *s) { rnnlm_of(s, RNNLM_PROJECTED); }
 static void rnnlm_deep(step *s) { rnnlm_of(s, RNNLM_DEEP); }
 
+static void mnist_cnn(step *s) {
+    s->input[0] = wf_input(s->g, "x", WF_F64, WF_SHAPE(3, 16, 16, 1));
+    s->input[1] = wf_input(s->g, "y", WF_I64, WF_SHAPE(3));
+    s->n_inputs = 2;
+    s->classes = 10;
+    s->lr = 1e-3;
+    s->loss = wf_nn_cross_entropy(network(s->p, s->input[0]), s->input[1]);
+    wf_nn_adam(s->p, s->loss, (wf_optimizer_opt){0});
+}
+
+static void char_gpt(step *s) {
+    const gpt_size z = {.symbols = 7, .context = 5, .width = 8, .heads = 2, .layers = 2,
+                        .dtype = WF_F64};
+    s->input[0] = wf_input(s->g, "x", WF_I64, WF_SHAPE(5, 3));
+    s->input[1] = wf_input(s->g, "y", WF_I64, WF_SHAPE(5, 3));
+    s->n_inputs = 2;
+    s->classes = z.symbols;
+    s->lr = 1e-3;
+    s->loss = gpt_loss(s->p, s->input[0], s->input[1], z);
+    gpt_optimizer(s->p, s->loss);
+}
+
 static const struct {
     const char *name;
     void (*write)(step *s);
@@ -76,6 +105,8 @@ static const struct {
     {"rnnlm lstm", rnnlm_lstm},
     {"rnnlm projected", rnnlm_projected},
     {"rnnlm deep", rnnlm_deep},
+    {"mnist_cnn", mnist_cnn},
+    {"char_gpt", char_gpt},
 };
 
 /* The same numbers at every call with the same seed. */

@@ -209,3 +209,22 @@ Test(nn_loss, mistakes_of_the_others) {
               wf_graph_message(g));
     wf_graph_free(g);
 }
+
+/* Rows whose largest logit is at index; the first of equals counts. */
+Test(nn_loss, accuracy) {
+    const float y[4][3] = {{1, 2, 0}, {5, 5, 1}, {-3, -2, -1}, {0, 0, 9}};
+    const int64_t wide[4] = {1, 0, 1, 2};
+    const int32_t narrow[4] = {1, 1, 1, 2};
+    wf_graph *g = wf_graph_new();
+    const wf_tensor logits = wf_const(g, WF_F32, WF_SHAPE(4, 3), y);
+    float share[2];
+    cr_assert(!wf_eval(wf_nn_accuracy(logits, wf_const(g, WF_I64, WF_SHAPE(4), wide)), &share[0],
+                       sizeof share[0]), "%s", wf_error());
+    cr_assert(!wf_eval(wf_nn_accuracy(logits, wf_const(g, WF_I32, WF_SHAPE(4), narrow)), &share[1],
+                       sizeof share[1]), "%s", wf_error());
+    cr_assert(share[0] == 0.75f && share[1] == 0.5f, "%g, %g", share[0], share[1]);
+    cr_assert(!wf_ok(wf_nn_accuracy(logits, wf_const(g, WF_I64, WF_SHAPE(2), wide))));
+    cr_assert(strstr(wf_graph_message(g), "accuracy: rows of logits [4] and index i64[2]"), "%s",
+              wf_graph_message(g));
+    wf_graph_free(g);
+}

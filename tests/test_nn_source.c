@@ -110,6 +110,12 @@ Test(nn_source, idx) {
         cr_assert_eq(wf_source_open(&s, part, 2), WF_FORMAT);
         cr_assert(strstr(wf_error(), "cut short"), "%s", wf_error());
     }
+    /* Where only x.idx.gz is there, x.idx means that. */
+    char packed[256];
+    snprintf(packed, sizeof packed, "%s.gz", part[0].idx);
+    write_idx(packed, true, 0);
+    cr_assert(unlink(part[0].idx) == 0);
+    open_and_expect(part);
     write_idx(part[0].idx, false, 0);
     FILE *f = fopen(part[0].idx, "r+b");
     fputc(1, f);

@@ -45,6 +45,7 @@ typedef struct experiment {
     wf_params *params;
     wf_graph *graph;
     wf_program *program;
+    wf_tensor loss;
     wf_source *data;
     wf_trainer trainer;
     int64_t stop_at, rows; /* stop after this step; steps seen by callbacks, saved as state */
@@ -99,7 +100,7 @@ static void build(experiment *e, bool with_log) {
         out = wf_add(out, wf_log(wf_add_scalar(wf_index(x, 1, 0), 1)));
         wf_scope_pop(g);
     }
-    const wf_tensor loss = wf_name(wf_nn_mse(out, y), "loss");
+    const wf_tensor loss = e->loss = wf_name(wf_nn_mse(out, y), "loss");
     const wf_tensor norm = wf_name(
         wf_nn_adam(e->params, loss, (wf_optimizer_opt){.clip_norm = 1}), "grad_norm");
     cr_assert_eq(wf_compile(&e->program, g, (wf_tensor[]){loss, norm}, 2,
@@ -365,5 +366,41 @@ Test(nn_trainer, another_seed_is_refused) {
     e.trainer.resume = true;
     cr_assert_eq(wf_trainer_run(&e.trainer, &r), WF_ARGUMENT);
     cr_assert(strstr(wf_error(), "another seed"), "%s", wf_error());
+    close_run(&e);
+}
+
+/* The mean over full batches in the data's order: here of the mean squared error, by hand. */
+Test(nn_trainer, evaluate) {
+    experiment e;
+    open_run(&e, NULL);
+    wf_param_info w, b;
+    cr_assert(wf_params_find(e.params, "head.weight", &w) &&
+              wf_params_find(e.params, "head.bias", &b));
+    const float *v = w.data, bias = *(const float *)b.data;
+    double want = 0, got;
+    for (int k = 0; k < EPOCH * BATCH; k++)
+        want += pow(v[0] * xs[k][0] + v[1] * xs[k][1] + v[2] * xs[k][2] + bias - ys[k], 2);
+    wf_program *judge;
+    cr_assert(!wf_compile(&judge, e.graph, &e.loss, 1, (wf_compile_opt){.no_assign = true}), "%s",
+              wf_error());
+    for (int i = 0; i < 2; i++) {
+        cr_assert(!wf_evaluate(judge, e.data, "loss", &got), "%s", wf_error());
+        cr_expect(fabs(got - want / (EPOCH * BATCH)) < 1e-5 * got, "%g, not %g", got,
+                  want / (EPOCH * BATCH));
+    }
+    cr_assert_eq(wf_evaluate(judge, e.data, "nothing", &got), WF_ARGUMENT);
+    cr_assert(isnan(got) && strstr(wf_error(), "\"nothing\""), "%s", wf_error());
+    wf_program_free(judge);
+    close_run(&e);
+}
+
+/* A schedule without a total ends with the run. */
+Test(nn_trainer, schedule_takes_the_length_of_the_run) {
+    experiment e;
+    open_run(&e, NULL);
+    e.trainer.schedule = (wf_schedule){.kind = WF_SCHEDULE_LINEAR, .lr = 0.4};
+    train(&e);
+    cr_expect(fabs(e.rate[1] - 0.4) < 1e-12 && fabs(e.rate[21] - 0.2) < 1e-12 &&
+              fabs(e.rate[40] - 0.01) < 1e-12, "%g, %g, %g", e.rate[1], e.rate[21], e.rate[40]);
     close_run(&e);
 }

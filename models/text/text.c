@@ -89,8 +89,8 @@ static const rule rules[] = {
     {"found", "saw|found|met|discovered|heard", FREE},
     {"looked", "looked|searched|dug|called", FREE},
     {"did", "hid|cleaned|dropped|held|sold|borrowed|threw|mended", FREE},
-    {"how", "carefully|without a word|with both hands|by mistake|in great haste|as well as possible|"
-            "under the table|in front of everyone", FREE},
+    {"how", "carefully|without a word|with both hands|by mistake|in great haste|"
+            "as well as possible|under the table|in front of everyone", FREE},
     {"felt", "was sad|was happy|smiled|began to cry|laughed|grew tired|turned pale|"
              "thought of <his> mother|remembered <the place>", FREE},
     {"weather", "it rained|the wind grew cold|snow fell on the roofs|the sun was high|"

@@ -1,9 +1,10 @@
 /* The built-in text that the language models learn: 160,000 characters of small stories, drawn from
  * a grammar that was written for this project, the same everywhere and free of anybody's rights.
  *
- * A story keeps its hero, friend, place and thing, pronouns agree with names, and quotes close: what
- * a model must remember over a few hundred characters. As the text is drawn, it is known how far it
- * can be compressed: text_bits() is what a reader needs who knows the grammar and all before. */
+ * A story keeps its hero, friend, place and thing, pronouns agree with names, and quotes close:
+ * what a model must remember over a few hundred characters. As the text is drawn, it is known how
+ * far it can be compressed: text_bits() is what a reader needs who knows the grammar and all
+ * before. */
 #ifndef MODELS_TEXT_H
 #define MODELS_TEXT_H
 
