@@ -34,6 +34,7 @@ COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c))
 CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
+SRIVASTAVA = $(sort $(wildcard models/srivastava2015/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
@@ -96,6 +97,10 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
+$(B)/srivastava2015: $(call obj,$(SRIVASTAVA) $(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
 	$(say) LD $@
@@ -113,7 +118,7 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
--include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c $(TESTS) $(BENCH) \
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) $(SRIVASTAVA) models/plugin/plugin.c $(TESTS) $(BENCH) \
     $(BENCHLIB))
 
 # --- using ------------------------------------------------------------------------------------------
@@ -125,6 +130,10 @@ RUN = runs/quick
 run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two), evaluate it, draw a GIF
 	@+$(make) $(B)/convlstm
 	$(Q)sh models/convlstm/quick.sh $(B)/convlstm $(RUN)
+
+run-srivastava2015: ## train six LSTM autoencoders and predictors, print a table, draw a GIF (minutes)
+	@+$(make) $(B)/srivastava2015
+	$(Q)sh models/srivastava2015/quick.sh $(B)/srivastava2015 runs/srivastava2015
 
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so
