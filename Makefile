@@ -44,7 +44,7 @@ MODEL_SRC = $(SHARED) $(CONVLSTM)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
 MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
-TEST_OBJ  = $(call obj,$(TESTS))
+TEST_OBJ  = $(call obj,$(TESTS)) $(call obj,models/srivastava2015/model.c)
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
 ifeq ($(V),1)

@@ -81,7 +81,8 @@ static exit_code evaluate_run(const settings *asked, const char *dir, bool first
     if (!code) code = open_test_clips(&c, &s, s.test_clips);
     if (code) return code;
     wf_status status = evaluate(&r, &s, dir, c);
-    if (!status && (first || s.json)) status = measure_still(&still, c, test_first(&s), s.test_clips);
+    if (!status && (first || s.json))
+        status = measure_still(&still, c, test_first(&s), s.test_clips);
     clips_close(c);
     if (status) return report_failure(status);
     if (s.json) {

@@ -4,7 +4,8 @@
 set -e
 for model in autoencoder future composite; do
     for conditional in "" --conditional; do
-        "$1" train --model $model $conditional --steps "${3:-300}" --out "$2/$model$conditional"
+        "$1" train --model $model $conditional --batch 8 --lr 0.003 --steps "${3:-300}" \
+            --out "$2/$model$conditional"
     done
 done
 "$1" eval "$2/autoencoder" "$2/autoencoder--conditional" "$2/future" "$2/future--conditional" \
