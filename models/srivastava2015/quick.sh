@@ -4,7 +4,7 @@
 set -e
 for model in autoencoder future composite; do
     for conditional in "" --conditional; do
-        "$1" train --model $model $conditional --batch 8 --lr 0.003 --steps "${3:-300}" \
+        "$1" train --model $model $conditional --batch 8 --lr 0.003 --steps "${3:-200}" \
             --out "$2/$model$conditional"
     done
 done

@@ -122,7 +122,7 @@ static wf_status after_step(void *user, const wf_trainer_at *at) {
     progress_step(&t->bar, at->step, at->loss);
     row_open(&row, NULL);
     row_integer(&row, "step", at->step);
-    row_real(&row, "nats", at->loss);
+    row_real(&row, "loss", at->loss);
     if (t->step.reconstruction_nats) row_real(&row, "reconstruction", *t->step.reconstruction_nats);
     if (t->step.prediction_nats) row_real(&row, "prediction", *t->step.prediction_nats);
     row_real(&row, "grad_norm", at->norm);
@@ -145,7 +145,7 @@ static wf_status after_epoch(void *user, const wf_trainer_at *at) {
     json_row row;
     row_open(&row, NULL);
     row_integer(&row, "epoch", at->epoch);
-    row_real(&row, "val_nats", t->n_val ? nats_sum(t->last) : NAN);
+    row_real(&row, "val_loss", t->n_val ? nats_sum(t->last) : NAN);
     row_real(&row, "val_reconstruction", t->last.reconstruction);
     row_real(&row, "val_prediction", t->last.prediction);
     row_real(&row, "seconds", seconds);
