@@ -41,6 +41,7 @@ TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
 
 RNNLM    = $(sort $(wildcard models/rnnlm/*.c))
 CHAR_GPT = $(sort $(wildcard models/char_gpt/*.c))
+SRIVASTAVA = $(sort $(wildcard models/srivastava2015/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
@@ -52,7 +53,7 @@ LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
 MODEL_OBJ = $(call obj,$(SHARED) $(filter-out %/main.c,$(CONVLSTM) $(CHAR_GPT)))
 TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
 RNNLM_OBJ = $(call obj,$(filter-out models/rnnlm/main.c,$(RNNLM)))
-TEST_OBJ  = $(call obj,$(TESTS))
+TEST_OBJ  = $(call obj,$(TESTS) models/srivastava2015/model.c)
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
 ifeq ($(V),1)
@@ -127,6 +128,9 @@ $(B)/mnist_cnn: $(B)/models/mnist_cnn/main.o $(call obj,$(SHARED)) $(B)/libweft.
 $(B)/char_gpt: $(call obj,$(CHAR_GPT) $(SHARED)) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+$(B)/srivastava2015: $(call obj,$(SRIVASTAVA) $(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
@@ -151,7 +155,7 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 .PRECIOUS: $(B)/bench/%.o
 
 -include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
-    models/sequence_classifier/main.c models/mnist_cnn/main.c $(CHAR_GPT) $(TESTS) $(BENCH) \
+    models/sequence_classifier/main.c models/mnist_cnn/main.c $(CHAR_GPT) $(SRIVASTAVA) $(TESTS) $(BENCH) \
     $(BENCHLIB))
 
 # --- using ------------------------------------------------------------------------------------------
@@ -171,6 +175,10 @@ run-mnist_cnn: ## the tutorial: learn to read digits (MNIST=DIR: those in DIR; e
 run-char_gpt: ## a small transformer learns the built-in text, and writes
 	@+$(make) $(B)/char_gpt
 	$(Q)$(B)/char_gpt
+
+run-srivastava2015: ## train six LSTM autoencoders and predictors, print a table, draw a GIF (minutes)
+	@+$(make) $(B)/srivastava2015
+	$(Q)sh models/srivastava2015/quick.sh $(B)/srivastava2015 runs/srivastava2015
 
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so

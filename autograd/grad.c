@@ -214,9 +214,13 @@ wf_status wf_grad(wf_tensor y, const wf_tensor *x, int n, wf_tensor *dx) {
     if (y.graph && wf_graph_status(y.graph)) return wf_graph_status(y.graph);
     if (wf_ok(y) && wf_count(y) != 1) {
         const wf_shape s = wf_shape_of_tensor(y);
-        char text[96];
-        return wf_fail(WF_MODEL, "wf_grad: y must have one element, it is %s; sum or average it",
-                       wf_shape_text(&s, text, sizeof text));
+        const wf_node *node = wf_graph_node(y.graph, y.id);
+        const char *scope = wf_graph_scope_text(y.graph, node->scope);
+        char text[128];
+        return wf_fail(WF_MODEL, "wf_grad: y must have one element, it is %s%s (%s%s%s); use "
+                       "wf_sum or wf_mean", wf_dtype_name(node->type.dtype),
+                       wf_shape_text(&s, text, sizeof text), scope, *scope ? "/" : "",
+                       node->op->name);
     }
     if (!wf_ok(y) || !wf_dtype_is_real(wf_dtype_of(y))) return check(y, y, x, n, dx);
     return wf_vjp(y, wf_ones_like(y), x, n, dx);

@@ -169,7 +169,11 @@ static wf_status check_outputs(const wf_graph *g, const wf_tensor *output, int n
         return wf_fail(WF_ARGUMENT, "wf_compile: %d outputs at %p", n, (const void *)output);
     for (int i = 0; i < n; i++) {
         if (output[i].graph && output[i].graph != g)
-            return wf_fail(WF_ARGUMENT, "wf_compile: output %d belongs to another graph", i);
+            return wf_fail(WF_ARGUMENT, "wf_compile: output %d belongs to another graph; build all "
+                           "outputs in the graph that is compiled", i);
+        if (!output[i].graph)
+            return wf_fail(WF_ARGUMENT, "wf_compile: output %d is an empty handle; was it, or what "
+                           "it is computed from, ever assigned a value?", i);
         if (!wf_ok(output[i]))
             return wf_fail(WF_ARGUMENT, "wf_compile: output %d is no value of the graph", i);
     }

@@ -76,6 +76,11 @@ WF_API wf_status wf_run(wf_program *p);
 WF_API void *wf_data(wf_program *p, wf_tensor t);
 WF_API void *wf_data_named(wf_program *p, const char *name, size_t *bytes);
 
+/* The name of the i-th input of the program, in order of creation; NULL past the last. Inputs of
+ * the graph that neither outputs nor assignments need are none of the program. Owner: the
+ * program. */
+WF_API const char *wf_program_input(const wf_program *p, uint32_t i);
+
 /* Copies into an input or leaf, or out of any of the above, with the size checked: bytes must be
  * exactly those of the value. */
 WF_API wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size_t bytes);

@@ -1,6 +1,6 @@
 /* Ports: the buffers of a program by handle and by name. A handle is recognised by its id and by
- * the address of its graph, which is compared and never followed: the graph may be freed. The
- * program holds the address, so that no later graph gets it. */
+ * the address of its graph. The program holds the address, so that no later graph gets it; the
+ * graph may be freed and is empty then: it is followed by messages alone, for the nodes it has. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,14 +110,42 @@ void wf_ports_free(wf_program *p) {
 
 /* --- using them ------------------------------------------------------------------------------- */
 
+static const char *type_text(const wf_type *t, char buf[160]) {
+    char shape[128];
+    snprintf(buf, 160, "%s%s", wf_dtype_name(t->dtype),
+             wf_shape_text(&t->shape, shape, sizeof shape));
+    return buf;
+}
+
+/* Scope, operation and type of a value: "%7 (encoder/relu f32[2,3])"; "%7" of a freed graph. */
+static const char *describe(const wf_graph *g, uint32_t id, char buf[512]) {
+    char type[160];
+    if (id >= wf_graph_size(g)) {
+        snprintf(buf, 512, "%%%u", id);
+        return buf;
+    }
+    const wf_node *x = wf_graph_node(g, id);
+    const char *scope = wf_graph_scope_text(g, x->scope);
+    snprintf(buf, 512, "%%%u (%.300s%s%s %s)", id, scope, *scope ? "/" : "", x->op->name,
+             type_text(&x->type, type));
+    return buf;
+}
+
 static const wf_port *port_of(const wf_program *p, const char *what, wf_tensor t) {
     if (!p) {
-        wf_fail(WF_ARGUMENT, "%s: the program is NULL", what);
+        wf_fail(WF_ARGUMENT, "%s: the program is NULL; make one of the graph with wf_compile",
+                what);
         return NULL;
     }
-    if (t.id == 0 || t.graph != p->graph) {
+    if (t.id == 0) {
         wf_fail(WF_ARGUMENT, "%s: the handle is %s", what,
-                t.id == 0 ? "poison" : "of another graph than the program's");
+                t.graph ? "poison; see wf_graph_status for the mistake in its graph"
+                        : "empty; was it ever assigned a value?");
+        return NULL;
+    }
+    if (t.graph != p->graph) {
+        wf_fail(WF_ARGUMENT, "%s: the handle is of another graph than the program's; use one of "
+                "the graph that was compiled, or a name with wf_data_named", what);
         return NULL;
     }
     uint32_t lo = 0, hi = p->n_port;
@@ -127,8 +155,9 @@ static const wf_port *port_of(const wf_program *p, const char *what, wf_tensor t
         else hi = mid;
     }
     if (lo < p->n_port && p->port[lo].id == t.id) return &p->port[lo];
-    wf_fail(WF_ARGUMENT, "%s: %%%u is no input, output or leaf of the program; list it among the "
-            "outputs of wf_compile", what, t.id);
+    char text[512];
+    wf_fail(WF_ARGUMENT, "%s: %s is no input, output or leaf of the program; list it among the "
+            "outputs of wf_compile", what, describe(p->graph, t.id, text));
     return NULL;
 }
 
@@ -140,10 +169,11 @@ static const char *label(const wf_port *port, char buf[16]) {
 
 static wf_status check_bytes(const wf_port *port, const char *what, const void *data,
                              size_t bytes) {
-    char buf[16];
+    char buf[16], type[160];
     if (bytes != port->bytes)
-        return wf_fail(WF_ARGUMENT, "%s: \"%s\" has %zu bytes, %zu were given", what,
-                       label(port, buf), port->bytes, bytes);
+        return wf_fail(WF_ARGUMENT, "%s: \"%s\" %s has %zu bytes, %zu were given; give the size of "
+                       "all its elements, in bytes", what, label(port, buf),
+                       type_text(&port->type, type), port->bytes, bytes);
     if (!data && bytes)
         return wf_fail(WF_ARGUMENT, "%s: \"%s\": data is NULL", what, label(port, buf));
     return WF_OK;
@@ -158,7 +188,8 @@ void *wf_data_named(wf_program *p, const char *name, size_t *bytes) {
     const wf_port *found = NULL;
     if (bytes) *bytes = 0;
     if (!p || !name) {
-        wf_fail(WF_ARGUMENT, "wf_data_named: the %s is NULL", p ? "name" : "program");
+        wf_fail(WF_ARGUMENT, "wf_data_named: the %s", p ? "name is NULL" :
+                "program is NULL; make one of the graph with wf_compile");
         return NULL;
     }
     for (uint32_t i = 0; i < p->n_port; i++) {
@@ -167,12 +198,18 @@ void *wf_data_named(wf_program *p, const char *name, size_t *bytes) {
             found = port;
     }
     if (!found) {
-        wf_fail(WF_ARGUMENT, "wf_data_named: the program has no input, output or leaf \"%s\"",
-                name);
+        wf_fail(WF_ARGUMENT, "wf_data_named: the program has no input, output or leaf \"%s\"; name "
+                "the value with wf_name and list it among the outputs of wf_compile", name);
         return NULL;
     }
     if (bytes) *bytes = found->bytes;
     return found->data;
+}
+
+const char *wf_program_input(const wf_program *p, uint32_t i) {
+    for (uint32_t k = 0; p && k < p->n_port; k++)
+        if (p->port[k].kind == WF_PORT_INPUT && i-- == 0) return p->port[k].name;
+    return NULL;
 }
 
 wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size_t bytes) {
@@ -180,8 +217,8 @@ wf_status wf_write(wf_program *p, wf_tensor input, const void *data, size_t byte
     if (!port) return WF_ARGUMENT;
     char buf[16];
     if (port->kind == WF_PORT_OUTPUT)
-        return wf_fail(WF_ARGUMENT, "wf_write: \"%s\" is an output; only inputs and leaves are "
-                       "written", label(port, buf));
+        return wf_fail(WF_ARGUMENT, "wf_write: \"%s\" is an output; write inputs and leaves, "
+                       "and read this with wf_read", label(port, buf));
     const wf_status s = check_bytes(port, "wf_write", data, bytes);
     if (s == WF_OK && bytes) memcpy(port->data, data, bytes);
     return s;

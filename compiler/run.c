@@ -55,7 +55,8 @@ static void work(const wf_program *p, wf_team *team, wf_mark *mark, int w, int n
 }
 
 wf_status wf_run(wf_program *p) {
-    if (!p) return wf_fail(WF_ARGUMENT, "wf_run: the program is NULL");
+    if (!p) return wf_fail(WF_ARGUMENT, "wf_run: the program is NULL; make one of the graph "
+                                "with wf_compile");
     wf_profile *f = p->profile.recording ? &p->profile : NULL;
     if (f) wf_profile_run_begin(f);
     const int threads = wf_team_size(p->threads);

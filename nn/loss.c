@@ -92,7 +92,8 @@ static wf_tensor pick(const char *loss, const char *what, wf_tensor logp, wf_ten
     if (rows.rank < WF_MAX_RANK) want.dim[want.rank++] = wf_dim(logp, -1);
     char a[128], b[128];
     if (!wf_shape_equal(&have, &want))
-        return wf_graph_fail(g, "%s: %s %s and index %s are not (N.., C) and (N..)", loss, what,
+        return wf_graph_fail(g, "%s: %s %s and index %s are not (N.., C) and (N..); give one "
+                                       "class a row", loss, what,
                              wf_shape_text(&have, a, sizeof a), wf_shape_text(&rows, b, sizeof b));
     want.dim[want.rank - 1] = 1;
     return wf_take_along(logp, wf_reshape(index, want), -1);

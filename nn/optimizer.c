@@ -292,7 +292,7 @@ static bool gather(update *u) {
     if (u->n == 0)
         wf_graph_fail(u->g, frozen ? "optimizer: the groups freeze every parameter of the graph"
                                    : "optimizer: the graph uses no trainable parameter of these "
-                                     "parameters");
+                                     "parameters; build its layers with them first");
     return u->n > 0;
 }
 

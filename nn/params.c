@@ -225,7 +225,7 @@ wf_tensor wf_param_absolute(wf_graph *g, wf_params *p, const char *name, wf_shap
         return wf_graph_fail(g, "parameter \"%s\" is a part of \"%s\"; choose another name", name,
                              info->name);
     if (info->dtype != o->dtype || !wf_shape_equal(&info->shape, &shape))
-        return wf_graph_fail(g, "parameter \"%s\" is %s%s, asked for as %s%s; give the layer "
+        return wf_graph_fail(g, ": parameter \"%s\" is %s%s, asked for as %s%s; give the layer "
                                 "another name or the former sizes",
                              name, wf_dtype_name(info->dtype),
                              wf_shape_text(&info->shape, have, sizeof have),
@@ -329,6 +329,8 @@ wf_tensor wf_layer_leave(wf_params *p, wf_tensor x, wf_tensor y) {
 wf_tensor wf_layer_refuse(wf_tensor x, const char *expected) {
     const wf_shape s = wf_shape_of_tensor(x);
     char text[128];
-    return wf_graph_fail(x.graph, "x %s%s is not %s", wf_dtype_name(wf_dtype_of(x)),
-                         wf_shape_text(&s, text, sizeof text), expected);
+    const bool real = wf_dtype_is_real(wf_dtype_of(x));
+    return wf_graph_fail(x.graph, ": x %s%s is not %s; use %s", wf_dtype_name(wf_dtype_of(x)),
+                         wf_shape_text(&s, text, sizeof text), expected,
+                         real ? "wf_reshape" : "wf_cast");
 }

@@ -79,6 +79,20 @@ static void *scalar(wf_program *p, const char *name, wf_dtype *type) {
     return data && (bytes == sizeof(float) || bytes == sizeof(double)) ? data : NULL;
 }
 
+/* An input that is forgotten would be zeros in every step. */
+static wf_status check_inputs(const wf_trainer *t) {
+    const char *name;
+    for (uint32_t i = 0; !t->more_inputs && (name = wf_program_input(t->program, i)); i++) {
+        bool filled = strcmp(name, "lr") == 0;
+        for (int k = 0; k < wf_source_parts(t->data); k++)
+            filled |= strcmp(name, wf_source_name(t->data, k)) == 0;
+        if (!filled)
+            return wf_fail(WF_ARGUMENT, "trainer: nothing fills the program's input \"%s\"; make "
+                           "it a part of the data, or write it yourself and set more_inputs", name);
+    }
+    return WF_OK;
+}
+
 static wf_status find_buffers(training *r, int64_t *batch) {
     const wf_trainer *t = r->t;
     const char *loss = t->loss ? t->loss : "loss";
@@ -99,7 +113,7 @@ static wf_status find_buffers(training *r, int64_t *batch) {
         r->input[i] = wf_data_named(t->program, name, &bytes);
         if (!r->input[i])
             return wf_fail(WF_ARGUMENT, "trainer: the program has no input \"%s\", which the data "
-                           "fills", name);
+                           "fills; name parts of the data as inputs are named", name);
         const int64_t n = sample ? (int64_t)(bytes / sample) : 0;
         if (n < 1 || bytes % sample || (i && n != *batch))
             return wf_fail(WF_ARGUMENT, "trainer: input \"%s\" has %zu bytes, which is no batch of "
@@ -107,7 +121,7 @@ static wf_status find_buffers(training *r, int64_t *batch) {
                            i ? " as large as those of the other inputs" : "");
         *batch = n;
     }
-    return WF_OK;
+    return check_inputs(t);
 }
 
 static wf_status list_state(training *r) {

@@ -59,6 +59,8 @@ typedef struct wf_trainer {
                                   latter need not exist */
     /* the data; the batch size is that of the program's inputs */
     const wf_source *data;
+    bool more_inputs;          /* the program has others, which the caller writes; without this
+                                  inputs that nobody fills are a mistake */
     uint64_t seed;             /* of the order */
     bool in_order;
     int64_t shard, shards;

@@ -65,7 +65,8 @@ static bool read_operands(geometry *c, wf_tensor x, wf_tensor w) {
         return false;
     }
     if (wf_dtype_of(x) != wf_dtype_of(w) || !wf_dtype_is_real(wf_dtype_of(x))) {
-        wf_graph_fail(g, "%s: x %s and w %s; expected one dtype, f32 or f64", c->name, xs, ws);
+        wf_graph_fail(g, "%s: x %s and w %s; expected one dtype, f32 or f64; use wf_cast",
+                      c->name, xs, ws);
         return false;
     }
     c->n_spatial = rank - 2;
@@ -146,9 +147,7 @@ static wf_tensor emit(const geometry *c, wf_tensor x, wf_tensor w, bool transpos
 }
 
 static bool same_graph(const char *name, wf_tensor x, wf_tensor w) {
-    if (x.graph && x.graph == w.graph) return wf_ok(x) && wf_ok(w);
-    wf_graph_fail(x.graph ? x.graph : w.graph, "%s: x and w must be values of one graph", name);
-    return false;
+    return wf_operands_fit(x.graph ? x.graph : w.graph, name, (wf_tensor[]){x, w}, 2);
 }
 
 wf_tensor wf_conv(wf_tensor x, wf_tensor w, wf_conv_opt o) {
@@ -164,8 +163,9 @@ wf_tensor wf_conv(wf_tensor x, wf_tensor w, wf_conv_opt o) {
     int64_t expected;
     if (!wf_mul_i64(c.ci, c.groups, &expected) || expected != channels) {
         if (c.groups == 1)
-            return wf_graph_fail(g, "conv: x %s has %lld channels, w %s expects %lld", xs,
-                                 (long long)channels, ws, (long long)c.ci);
+            return wf_graph_fail(g, "conv: x %s has %lld channels, w %s expects %lld; channels "
+                                 "are the last axis of both", xs, (long long)channels, ws,
+                                 (long long)c.ci);
         return wf_graph_fail(g, "conv: x %s has %lld channels, w %s in %lld groups expects %lld "
                              "each", xs, (long long)channels, ws, (long long)c.groups,
                              (long long)c.ci);

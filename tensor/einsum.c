@@ -13,9 +13,7 @@ static const char *shape_of(wf_tensor t, char *buf, size_t size) {
 }
 
 static bool one_graph(const char *name, wf_tensor a, wf_tensor b) {
-    if (a.graph && a.graph == b.graph) return wf_ok(a) && wf_ok(b);
-    wf_graph_fail(a.graph ? a.graph : b.graph, "%s: operands must be values of one graph", name);
-    return false;
+    return wf_operands_fit(a.graph ? a.graph : b.graph, name, (wf_tensor[]){a, b}, 2);
 }
 
 /* --- matmul ----------------------------------------------------------------------------------- */
@@ -33,22 +31,23 @@ wf_tensor wf_matmul(wf_tensor a, wf_tensor b) {
     shape_of(b, bt, sizeof bt);
     const wf_shape sa = wf_shape_of_tensor(a), sb = wf_shape_of_tensor(b);
     if (wf_dtype_of(a) != wf_dtype_of(b) || !wf_dtype_is_real(wf_dtype_of(a)))
-        return wf_graph_fail(a.graph, "matmul: a %s and b %s; expected one dtype, f32 or f64", at,
-                             bt);
+        return wf_graph_fail(a.graph, "matmul: a %s and b %s; expected one dtype, f32 or f64; "
+                             "use wf_cast", at, bt);
     if (sa.rank < 1 || sb.rank < 1)
         return wf_graph_fail(a.graph, "matmul: a %s and b %s; a scalar has no matrix axes, use mul",
                              at, bt);
     const bool rows = sa.rank > 1, cols = sb.rank > 1;
     const int64_t ka = sa.dim[sa.rank - 1], kb = sb.dim[cols ? sb.rank - 2 : 0];
     if (ka != kb)
-        return wf_graph_fail(a.graph, "matmul: a %s has %lld columns, b %s has %lld rows", at,
-                             (long long)ka, bt, (long long)kb);
+        return wf_graph_fail(a.graph, "matmul: a %s has %lld columns, b %s has %lld rows; "
+                             "transpose one of them, or make them agree", at, (long long)ka, bt,
+                             (long long)kb);
     const int na = sa.rank - 1 - rows, nb = sb.rank - 1 - cols;
     wf_shape batch;
     const wf_shape la = wf_shape_make(na, sa.dim), lb = wf_shape_make(nb, sb.dim);
     if (!wf_broadcast(&la, &lb, &batch))
-        return wf_graph_fail(a.graph, "matmul: the leading axes of a %s and b %s do not broadcast",
-                             at, bt);
+        return wf_graph_fail(a.graph, "matmul: the leading axes of a %s and b %s do not broadcast; "
+                             "make them equal or 1", at, bt);
     const int rank = batch.rank + rows + cols;
     if (rank > WF_MAX_RANK)
         return wf_graph_fail(a.graph, "matmul: a %s times b %s has more than %d axes", at, bt,

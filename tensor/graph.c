@@ -78,7 +78,10 @@ wf_tensor wf_graph_fail(wf_graph *g, const char *format, ...) {
     if (g->status != WF_OK) return poison(g);
     g->status = WF_MODEL;
     const char *scope = wf_graph_scope_text(g, g->scopes.current);
-    const int n = snprintf(g->message, sizeof g->message, "%s%s", scope, *scope ? "/" : "");
+    const bool of_scope = *format == ':';
+    if (of_scope && !*scope) format += 2;
+    const char *joint = *scope && !of_scope ? "/" : "";
+    const int n = snprintf(g->message, sizeof g->message, "%s%s", scope, joint);
     if (n < 0 || (size_t)n >= sizeof g->message) return poison(g);
     va_list ap;
     va_start(ap, format);
@@ -190,6 +193,29 @@ static void refuse(wf_graph *g, const wf_op *op, const char *why, const wf_type 
                   n_in ? (n_in > 4 ? ", ...)" : ")") : "");
 }
 
+bool wf_operands_fit(wf_graph *g, const char *name, const wf_tensor *in, int n_in) {
+    for (int i = 0; i < n_in; i++) {
+        char text[160] = "poison";
+        if (!in[i].graph) {
+            wf_graph_fail(g, "%s: operand %d is an empty handle; was it ever assigned a value?",
+                          name, i);
+            return false;
+        }
+        if (in[i].graph != g) {
+            if (wf_ok(in[i])) type_text(&in[i].graph->node[in[i].id].type, text, sizeof text);
+            wf_graph_fail(g, "%s: operand %d, %s, belongs to another graph; build both in one "
+                          "graph", name, i, text);
+            return false;
+        }
+        if (in[i].id == 0) return false;
+        if (in[i].id >= g->n) {
+            wf_graph_fail(g, "%s: operand %d is not a value of this graph", name, i);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Checks the operands and gathers their types; false means poison (a message is set or was). */
 static bool check_inputs(wf_graph *g, const wf_op *op, const wf_tensor *in, int n_in,
                          wf_type *type) {
@@ -197,24 +223,8 @@ static bool check_inputs(wf_graph *g, const wf_op *op, const wf_tensor *in, int 
         wf_graph_fail(g, "%s: takes %d operands, %d given", op->name, op->min_in, n_in);
         return false;
     }
-    for (int i = 0; i < n_in; i++) {
-        if (!in[i].graph) {
-            wf_graph_fail(g, "%s: operand %d is an empty handle; was it ever assigned a value?",
-                          op->name, i);
-            return false;
-        }
-        if (in[i].graph != g) {
-            wf_graph_fail(g, "%s: operand %d belongs to another graph; build both in one graph",
-                          op->name, i);
-            return false;
-        }
-        if (in[i].id == 0) return false;
-        if (in[i].id >= g->n) {
-            wf_graph_fail(g, "%s: operand %d is not a value of this graph", op->name, i);
-            return false;
-        }
-        type[i] = g->node[in[i].id].type;
-    }
+    if (!wf_operands_fit(g, op->name, in, n_in)) return false;
+    for (int i = 0; i < n_in; i++) type[i] = g->node[in[i].id].type;
     return true;
 }
 

@@ -29,6 +29,9 @@ typedef struct wf_node {
 WF_API uint32_t wf_graph_size(const wf_graph *g);
 WF_API const wf_node *wf_graph_node(const wf_graph *g, uint32_t id);
 WF_API const uint32_t *wf_node_in(const wf_graph *g, uint32_t id);
+/* Whether all of in[0 .. n_in) are values of g; if not, g's message says so of operation `name`
+ * (unless the operand is poison of g: then there is a message already). */
+bool wf_operands_fit(wf_graph *g, const char *name, const wf_tensor *in, int n_in);
 /* Keeps g's address from being used again until wf_graph_drop, so that a handle can be recognised
  * by it: wf_graph_free then leaves an empty, poisoned graph behind. For programs. */
 WF_API void wf_graph_hold(wf_graph *g);

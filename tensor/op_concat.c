@@ -45,7 +45,8 @@ static bool agrees(wf_infer *q, int i, int free_axis) {
         same = k == free_axis || x->shape.dim[k] == y->shape.dim[k];
     if (same) return true;
     char a[200], b[200];
-    return wf_infer_fail(q, "input %d is %s%s, input 0 is %s%s", i, wf_dtype_name(y->dtype),
+    return wf_infer_fail(q, "input %d is %s%s, input 0 is %s%s; only the axis of the "
+                            "concatenation may differ", i, wf_dtype_name(y->dtype),
                          wf_shape_text(&y->shape, b, sizeof b), wf_dtype_name(x->dtype),
                          wf_shape_text(&x->shape, a, sizeof a));
 }

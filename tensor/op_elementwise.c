@@ -61,7 +61,8 @@ static bool infer_shape(wf_infer *q) {
     for (int i = 1; i < q->n_in; i++) {
         const wf_shape so_far = q->out.shape;
         if (!wf_broadcast(&so_far, &q->in[i].shape, &q->out.shape))
-            return wf_infer_fail(q, "%s and %s (operand %d) do not broadcast",
+            return wf_infer_fail(q, "%s and %s (operand %d) do not broadcast; extents must be "
+                                 "equal or 1, from the last axis on",
                                  wf_shape_text(&so_far, a, sizeof a),
                                  wf_shape_text(&q->in[i].shape, b, sizeof b), i);
     }

@@ -105,8 +105,8 @@ wf_tensor wf_input(wf_graph *g, const char *name, wf_dtype dtype, wf_shape shape
     for (uint32_t i = 0; i < g->n_leaf; i++) {
         const wf_node *x = &g->node[g->leaf[i]];
         if (((const wf_leaf_attr *)x->attr)->kind == WF_LEAF_INPUT && strcmp(x->name, name) == 0)
-            return wf_graph_fail(g, "input \"%s\" exists already; names of inputs are unique",
-                                 name);
+            return wf_graph_fail(g, ": input \"%s\" exists already; names of inputs are unique, "
+                                    "give it another one", name);
     }
     const wf_leaf_attr a = make_attr(WF_LEAF_INPUT, dtype, &shape, NULL);
     return emit_leaf(g, &a, name);

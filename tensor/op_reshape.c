@@ -44,8 +44,8 @@ static bool infer(wf_infer *q) {
     const int64_t count = wf_shape_count(&x->shape);
     if (!fill_free_extent(q, &s, count, to)) return false;
     if (wf_shape_count(&s) != count)
-        return wf_infer_fail(q, "x %s has %lld elements, which do not fill shape %s", from,
-                             (long long)count, to);
+        return wf_infer_fail(q, "x %s has %lld elements, which do not fill shape %s; one extent "
+                             "may be -1, to be found", from, (long long)count, to);
     q->out = (wf_type){x->dtype, s};
     return true;
 }

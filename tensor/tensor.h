@@ -38,7 +38,8 @@ WF_API wf_status wf_graph_status(const wf_graph *g);
 /* The graph's first message, "" if none. Owner: the graph. */
 WF_API const char *wf_graph_message(const wf_graph *g);
 
-/* Records a mistake in the model (the first one stays) and returns poison of g: for layers. */
+/* Records a mistake in the model (the first one stays) and returns poison of g: for layers. The
+ * message is SCOPE/FORMAT; SCOPE: .. if the format begins with ": ", for what no operation says. */
 WF_API wf_tensor wf_graph_fail(wf_graph *g, const char *format, ...) WF_PRINTF(2, 3);
 
 /* Names for what follows, nested with "/": wf_scope_push(g, "t%d", 3) ... wf_scope_pop(g).

@@ -55,7 +55,7 @@ Test(compiler_program, wrong_handles_names_and_sizes_are_refused) {
     cr_assert_null(wf_data_named(p, "", NULL));
     cr_assert_null(wf_data_named(p, NULL, NULL));
     cr_assert_eq(wf_write(p, x, v, 16), WF_ARGUMENT);
-    cr_assert(strstr(wf_error(), "\"x\" has 12 bytes, 16 were given"), "%s", wf_error());
+    cr_assert(strstr(wf_error(), "\"x\" f32[3] has 12 bytes, 16 were given"), "%s", wf_error());
     cr_assert_eq(wf_write(p, x, NULL, 12), WF_ARGUMENT);
     cr_assert_eq(wf_write(p, y, v, 12), WF_ARGUMENT);
     cr_assert(strstr(wf_error(), "is an output"), "%s", wf_error());

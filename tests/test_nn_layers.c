@@ -202,7 +202,7 @@ Test(nn_layers, mistakes_name_the_layer) {
     g = wf_graph_new();
     x = wf_full(g, WF_F32, WF_SHAPE(2, 5, 3), 1);
     expect_message(g, wf_nn_conv2d(p, "conv1", x, (wf_conv_layer_opt){.out = 4, .kernel = 3}),
-                   "conv1/x f32[2,5,3] is not real (N, H, W, C)");
+                   "conv1: x f32[2,5,3] is not real (N, H, W, C)");
     g = wf_graph_new();
     x = wf_full(g, WF_F32, WF_SHAPE(3, 2, 5, 5, 1), 1);
     expect_message(g, wf_nn_convlstm(p, "cell", x, (wf_convlstm_opt){.hidden = 4, .kernel = 4}),

@@ -120,7 +120,7 @@ Test(nn_others, mistakes) {
     g = wf_graph_new();
     x = wf_full(g, WF_F32, WF_SHAPE(2, 5, 6), 1);
     expect_message(g, wf_nn_conv_transpose2d(p, "up", x, (wf_conv_transpose_opt){.out = 4}),
-                   "up/x f32[2,5,6] is not real (N, H, W, C)");
+                   "up: x f32[2,5,6] is not real (N, H, W, C)");
     g = wf_graph_new();
     x = wf_full(g, WF_F32, WF_SHAPE(2, 5, 6), 1);
     expect_message(g, wf_nn_conv_transpose1d(p, "up", x, (wf_conv_transpose_opt){.out = 4}),

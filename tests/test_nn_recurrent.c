@@ -338,7 +338,7 @@ Test(nn_recurrent, mistakes) {
     wf_graph *g = wf_graph_new();
     wf_tensor x = wf_full(g, WF_F32, WF_SHAPE(2, 3), 1);
     expect_message(g, wf_nn_gru(p, "gru", x, (wf_gru_opt){.hidden = 4}),
-                   "gru/x f32[2,3] is not real (T, N, C) with T >= 1");
+                   "gru: x f32[2,3] is not real (T, N, C) with T >= 1");
     g = wf_graph_new();
     x = wf_full(g, WF_F32, WF_SHAPE(4, 2, 3), 1);
     expect_message(g, wf_nn_rnn(p, "rnn", x, (wf_rnn_opt){0}), "rnn/rnn: hidden is 0; set it");

@@ -161,8 +161,9 @@ static const uint8_t *file_frame(const clips *c, int64_t t, int64_t k) {
     return (const uint8_t *)c->file.data + (t * c->file.shape.dim[1] + k) * c->side * c->side;
 }
 
-/* Clip k at column `i` of a batch of n. */
-static void put_clip(const clips *c, int64_t k, int64_t i, int64_t n, float *x, float *y) {
+/* Clip k at column `i` of a batch of n; x gets its first n_x frames, y all but its first. */
+static void put_clip(const clips *c, int64_t k, int64_t i, int64_t n, float *x, int64_t n_x,
+                     float *y) {
     const int64_t pixels = c->size * c->size;
     bouncing b;
     uint8_t drawn[GENERATOR_PIXELS];
@@ -173,7 +174,7 @@ static void put_clip(const clips *c, int64_t k, int64_t i, int64_t n, float *x, 
             bytes = file_frame(c, t, k);
         else
             bouncing_frame(&b, drawn);
-        float *as_input = x && t + 1 < c->frames ? x + (t * n + i) * pixels : NULL;
+        float *as_input = x && t < n_x ? x + (t * n + i) * pixels : NULL;
         float *as_target = y && t > 0 ? y + ((t - 1) * n + i) * pixels : NULL;
         if (as_input) put_frame(c, bytes, as_input);
         if (as_input && as_target)
@@ -183,16 +184,25 @@ static void put_clip(const clips *c, int64_t k, int64_t i, int64_t n, float *x, 
     }
 }
 
-wf_status clips_batch(const clips *c, const int64_t *index, int64_t first, int64_t n, float *x,
-                      float *y) {
+static wf_status put_batch(const clips *c, const int64_t *index, int64_t first, int64_t n,
+                           float *x, int64_t n_x, float *y) {
     for (int64_t i = 0; i < n; i++) {
         const int64_t k = index ? index[first + i] : first + i;
         if (k < 0 || k >= c->count)
             return wf_fail(WF_ARGUMENT, "clip %lld: there are %lld", (long long)k,
                            (long long)c->count);
-        put_clip(c, k, i, n, x, y);
+        put_clip(c, k, i, n, x, n_x, y);
     }
     return WF_OK;
+}
+
+wf_status clips_batch(const clips *c, const int64_t *index, int64_t first, int64_t n, float *x,
+                      float *y) {
+    return put_batch(c, index, first, n, x, c->frames - 1, y);
+}
+
+wf_status clips_whole(const clips *c, const int64_t *index, int64_t first, int64_t n, float *x) {
+    return put_batch(c, index, first, n, x, c->frames, NULL);
 }
 
 /* --- saving ----------------------------------------------------------------------------------- */

@@ -41,6 +41,10 @@ void clips_hash(const clips *c, char hash[CLIPS_HASH]);
 wf_status clips_batch(const clips *c, const int64_t *index, int64_t first, int64_t n, float *x,
                       float *y);
 
+/* The same clips with all their frames, for models that cut them themselves:
+ *   x  f32 (T, n, S, S, 1), values byte / 255 */
+wf_status clips_whole(const clips *c, const int64_t *index, int64_t first, int64_t n, float *x);
+
 /* Writes all clips, not halved, as u8 (T, N, 64, 64), the official layout, atomically. */
 wf_status clips_save(const clips *c, const char *path);
 

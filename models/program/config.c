@@ -14,7 +14,7 @@
 
 /* --- reading --- */
 
-/* Texts in the settings point into it. */
+/* An array of all files that were read: texts in the settings point into them. */
 static json_t *loaded;
 
 static exit_code wrong(const char *path, const char *name, const char *why) {
@@ -84,8 +84,11 @@ static exit_code load(const char *path, json_t **root, json_t **options) {
 }
 
 exit_code config_read(const program *p, const command *c, const char *path, void *settings) {
-    json_t *options = NULL;
-    exit_code code = load(path, &loaded, &options);
+    json_t *root, *options = NULL;
+    exit_code code = load(path, &root, &options);
+    if (!loaded) loaded = json_array();
+    if (!loaded || (root && json_array_append_new(loaded, root)))
+        return report_error(EXIT_CODE_OUTPUT, "%s: no memory for it", path);
     if (code) return code;
     const char *name;
     json_t *value;

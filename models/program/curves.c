@@ -13,7 +13,7 @@ enum { WIDTH = 980, PANEL_W = 410, PANEL_H = 250, LEFT = 64, TOP = 34, GAP_X = 7
 static const struct {
     const char *key, *title;
     bool logarithmic; /* where the values span a factor of ten */
-} panels[PANELS] = {{"loss", "loss (mean squared error)", true},
+} panels[PANELS] = {{"loss", "loss", true},
                     {"mae", "mean absolute error", true},
                     {"psnr", "PSNR, dB", false},
                     {"ssim", "SSIM", false}};
@@ -80,7 +80,8 @@ static wf_status make_curves(run *r) {
         int column = metrics_column(&r->table, name);
         const bool steps = column < 0;
         if (steps) column = metrics_column(&r->table, panels[i].key);
-        const bool from_loss = column < 0 && !strcmp(panels[i].key, "psnr");
+        const bool squares = metrics_column(&r->table, "mae") >= 0;
+        const bool from_loss = column < 0 && squares && !strcmp(panels[i].key, "psnr");
         if (from_loss) column = metrics_column(&r->table, "loss");
         if (!s) s = take_rows(&r->train[i], &r->table, column);
         if (!s && steps) thin(&r->train[i]);

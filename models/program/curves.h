@@ -2,7 +2,7 @@
  *
  * Read from metrics.jsonl: validation is val_loss, val_mae, val_psnr, val_ssim of a row; training
  * is train_loss .. train_ssim where rows have them, else means over stretches of the steps' loss,
- * mae and ssim (PSNR from the loss). */
+ * mae and ssim (PSNR from the loss of steps that have mae too: a mean squared error). */
 #ifndef MODELS_PROGRAM_CURVES_H
 #define MODELS_PROGRAM_CURVES_H
 
