@@ -34,15 +34,17 @@ COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c))
 CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
+VIDEO    = $(sort $(wildcard models/keras_convlstm/*.c models/shi2015/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
-MODEL_SRC = $(SHARED) $(CONVLSTM)
+MODEL_SRC = $(SHARED) $(CONVLSTM) $(VIDEO)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
-MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)))
+MODEL_OBJ = $(call obj,$(SHARED) $(filter-out models/convlstm/main.c,$(CONVLSTM)) \
+                  models/keras_convlstm/model.c models/shi2015/model.c)
 TEST_OBJ  = $(call obj,$(TESTS))
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
@@ -96,6 +98,13 @@ $(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
 
+# Models with a program of their own: build/NAME from models/NAME/.
+$(B)/keras_convlstm $(B)/shi2015: $(B)/%: $(call obj,$(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $(filter %.o,$^) $(B)/libweft.a -lgif $(LIBS)
+$(B)/keras_convlstm: $(call obj,$(filter models/keras_convlstm/%,$(VIDEO)))
+$(B)/shi2015: $(call obj,$(filter models/shi2015/%,$(VIDEO)))
+
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
 	$(say) LD $@
@@ -125,6 +134,14 @@ RUN = runs/quick
 run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two), evaluate it, draw a GIF
 	@+$(make) $(B)/convlstm
 	$(Q)sh models/convlstm/quick.sh $(B)/convlstm $(RUN)
+
+run-keras_convlstm: ## train the Keras example's network, narrowed, and draw what it predicts
+	@+$(make) $(B)/keras_convlstm
+	$(Q)$(B)/keras_convlstm train
+
+run-shi2015: ## train Shi et al.'s encoder-forecaster, narrowed, and draw what it predicts
+	@+$(make) $(B)/shi2015
+	$(Q)$(B)/shi2015 train
 
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so
@@ -209,5 +226,5 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin test test-slow fuzz bench data lint layers san install uninstall \
-        clean help
+.PHONY: all setup run run-keras_convlstm run-shi2015 run-plugin test test-slow fuzz bench data \
+        lint layers san install uninstall clean help

@@ -36,7 +36,7 @@ static void make_parameters(wf_cell *k, wf_params *p, wf_tensor x) {
     static const char *const bh[] = {"conv_hr.bias", "conv_hz.bias", "conv_hn.bias"};
     const wf_convgru_opt *o = k->options;
     const int64_t hidden = o->hidden, n = o->kernel, in = wf_dim(x, -1);
-    const int64_t fan_x = n * n * in, fan_h = n * n * hidden;
+    const wf_init fan_x = {.fan_in = n * n * in}, fan_h = {.fan_in = n * n * hidden};
     const wf_shape bias = WF_SHAPE(3 * hidden);
     k->param[WX] = wf_gates_param(p, x, "weight_x", WF_SHAPE(3 * hidden, n, n, in), 3, wx, fan_x);
     k->param[BX] = wf_gates_param(p, x, "bias_x", bias, 3, bx, fan_x);

@@ -87,6 +87,6 @@ bool wf_conv_cell_enter(wf_params *p, wf_tensor x, const char *kind, int64_t hid
 void wf_conv_cell_leave(wf_params *p);
 /* A parameter of n gates along axis 0; files hold part[0 .. n). */
 wf_tensor wf_gates_param(wf_params *p, wf_tensor x, const char *name, wf_shape shape, int n,
-                         const char *const *part, int64_t fan_in);
+                         const char *const *part, wf_init init);
 
 #endif

@@ -55,6 +55,15 @@ static wf_status open_file(clips *c, const clips_opt *o) {
     return WF_OK;
 }
 
+static wf_status limit_pool(digit_pool *pool, const clips_opt *o) {
+    pool->mirrored = o->mirrored;
+    if (o->digits && (o->digits < GENERATOR_DIGITS || o->digits > pool->count))
+        return wf_fail(WF_ARGUMENT, "%lld digits: give %d to %lld", (long long)o->digits,
+                       GENERATOR_DIGITS, (long long)pool->count);
+    if (o->digits) pool->count = o->digits;
+    return WF_OK;
+}
+
 static wf_status open_generator(clips *c, const clips_opt *o) {
     const char *split = o->split ? o->split : "train";
     const bool test = !strcmp(split, "test");
@@ -65,9 +74,9 @@ static wf_status open_generator(clips *c, const clips_opt *o) {
     c->count = o->count ? o->count : DEFAULT_COUNT;
     c->seed = test ? o->seed ^ TEST_SEED : o->seed;
     if (!o->mnist) {
-        c->pool.first = test ? BUILT_IN_TRAIN : 0;
-        c->pool.count = test ? BUILT_IN_TEST : BUILT_IN_TRAIN;
-        return WF_OK;
+        c->pool = (digit_pool){.first = test ? BUILT_IN_TRAIN : 0,
+                               .count = test ? BUILT_IN_TEST : BUILT_IN_TRAIN};
+        return limit_pool(&c->pool, o);
     }
     const wf_status s = idx_load(&c->images, o->mnist, split);
     if (s) return s;
@@ -75,7 +84,7 @@ static wf_status open_generator(clips *c, const clips_opt *o) {
         return wf_fail(WF_FORMAT, "%s: %lld images, a clip needs %d", o->mnist,
                        (long long)c->images.count, GENERATOR_DIGITS);
     c->pool = (digit_pool){.pixels = c->images.pixels, .count = c->images.count};
-    return WF_OK;
+    return limit_pool(&c->pool, o);
 }
 
 static wf_status choose_size(clips *c, int64_t size) {
@@ -176,9 +185,9 @@ static void put_clip(const clips *c, int64_t k, int64_t i, int64_t n, float *x, 
         float *as_input = x && t + 1 < c->frames ? x + (t * n + i) * pixels : NULL;
         float *as_target = y && t > 0 ? y + ((t - 1) * n + i) * pixels : NULL;
         if (as_input) put_frame(c, bytes, as_input);
-        if (as_input && as_target)
+        if (as_input && as_target && as_input != as_target)
             memcpy(as_target, as_input, (size_t)pixels * sizeof *x);
-        else if (as_target)
+        else if (as_target && !as_input)
             put_frame(c, bytes, as_target);
     }
 }
@@ -193,6 +202,10 @@ wf_status clips_batch(const clips *c, const int64_t *index, int64_t first, int64
         put_clip(c, k, i, n, x, y);
     }
     return WF_OK;
+}
+
+wf_status clips_whole(const clips *c, const int64_t *index, int64_t first, int64_t n, float *all) {
+    return clips_batch(c, index, first, n, all, all + n * c->size * c->size);
 }
 
 /* --- saving ----------------------------------------------------------------------------------- */
