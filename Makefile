@@ -137,7 +137,7 @@ run: | $(FIRST) ## train a narrow ConvLSTM on built-in digits (a minute or two),
 
 run-keras_convlstm: ## train the Keras example's network, narrowed, and draw what it predicts
 	@+$(make) $(B)/keras_convlstm
-	$(Q)$(B)/keras_convlstm train
+	$(Q)$(B)/keras_convlstm train --causal
 
 run-shi2015: ## train Shi et al.'s encoder-forecaster, narrowed, and draw what it predicts
 	@+$(make) $(B)/shi2015

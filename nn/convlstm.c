@@ -10,8 +10,7 @@
 
 enum { WX, WH, BX, BH, PEEP }; /* PEEP, PEEP + 1, PEEP + 2 for i, f, o */
 
-/* The fans that a file's tensor has, one gate alone, where the rule is PyTorch's; other rules see
- * the four gates together, as Keras does. */
+/* PyTorch's rule for biases needs the fan of their weights. */
 static wf_init with_fan(wf_init init, int64_t fan_in) {
     if (init.kind == WF_INIT_DEFAULT && init.fan_in == 0) init.fan_in = fan_in;
     return init;
@@ -34,12 +33,13 @@ static void make_parameters(wf_cell *k, wf_params *p, wf_tensor x) {
     const wf_init init_bx = with_fan(o->init_bias, fan_x), init_bh = with_fan(o->init_bias, fan_h);
     if (in > 0) {
         k->param[WX] = wf_gates_param(p, x, "weight_x", WF_SHAPE(4 * hidden, m, m, in), 4, wx,
-                                      with_fan(o->init_x, fan_x));
-        k->param[BX] = wf_gates_param(p, x, "bias_x", bias, 4, bx, init_bx);
+                                      with_fan(o->init_x, fan_x), o->init_whole);
+        k->param[BX] = wf_gates_param(p, x, "bias_x", bias, 4, bx, init_bx, o->init_whole);
     }
     k->param[WH] = wf_gates_param(p, x, "weight_h", WF_SHAPE(4 * hidden, n, n, hidden), 4, wh,
-                                  with_fan(o->init_h, fan_h));
-    if (in == 0 || !o->one_bias) k->param[BH] = wf_gates_param(p, x, "bias_h", bias, 4, bh, init_bh);
+                                  with_fan(o->init_h, fan_h), o->init_whole);
+    if (in == 0 || !o->one_bias)
+        k->param[BH] = wf_gates_param(p, x, "bias_h", bias, 4, bh, init_bh, o->init_whole);
     if (!o->peephole) return;
     const wf_shape maps = o->peephole_shared ? WF_SHAPE(3, 1, 1, hidden)
                                              : WF_SHAPE(3, wf_dim(x, 2), wf_dim(x, 3), hidden);

@@ -54,6 +54,7 @@ typedef struct wf_param_opt {
     bool conv_layout;
     int n_parts;
     const char *const *part; /* (n_parts) names relative to the pushed prefix; copied */
+    bool whole;              /* parts are initialised as one tensor, not each for itself */
 } wf_param_opt;
 
 /* The leaf of parameter `name` in graph g; created and initialised on first use. Poison if it

@@ -123,7 +123,7 @@ WF_API wf_tensor wf_nn_lstm(wf_params *p, const char *name, wf_tensor x, wf_lstm
  * Parameters (gates i, f, g, o along axis 0, in files one tensor a gate, names as in the notebook:
  * PREFIX.conv_ii.weight .. PREFIX.conv_ho.bias): both biases kept, or with one_bias that of x only.
  * init_x, init_h, init_bias: of the weights on x, on h, of the biases; zeros: as PyTorch's
- *   convolutions. Rules with fans see the four gates as one kernel, as Keras does.
+ *   convolutions. init_whole: the four gates as one tensor, as Keras does, not each for itself.
  * forget_bias: added to that of f at every step, as TensorFlow's cells do.
  * h0, c0: initial state, zero handles mean zeros; h, c (may be NULL): the last state. */
 typedef struct wf_convlstm_opt {
@@ -133,6 +133,7 @@ typedef struct wf_convlstm_opt {
     wf_activation *gate;       /* NULL: sigmoid */
     bool peephole, peephole_shared, one_bias;
     wf_init init_x, init_h, init_bias;
+    bool init_whole;
     double forget_bias;
     wf_tensor h0, c0;
     wf_tensor *h, *c;

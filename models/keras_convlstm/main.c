@@ -127,12 +127,21 @@ typedef struct experiment {
     clip_set data;
     wf_params *params;
     wf_program *step, *measure;
+    wf_program *estimate; /* batch norm's statistics; NULL: they stay as they are */
+    int64_t estimated;    /* clips for that */
 } experiment;
 
 static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
     experiment *e = user;
     enum { MOST = 20 };
     const int64_t n = e->data.kept < MOST ? e->data.kept : MOST;
+    double loss;
+    wf_status status = WF_OK;
+    if (e->estimate) {
+        wf_params_fill(e->params, "*.num_batches_tracked", 0);
+        status = clips_mean(e->data.all, 0, e->estimated, e->estimate, "loss", &loss);
+    }
+    if (status) return status;
     return clips_mean(e->data.all, e->data.first, n, e->measure, "loss", metric);
 }
 
@@ -146,12 +155,20 @@ static wf_status prepare(experiment *e, const settings *s) {
                          (long long)s->clips, (long long)s->batch);
     if (!status) status = keras_trainer(&e->step, e->params, &o, s->clip, compile_options(s));
     if (!status) status = keras_measurer(&e->measure, e->params, &o, compile_options(s));
+    if (!status && s->statistics) {
+        keras_opt by_batch = o;
+        by_batch.training = by_batch.estimating = true;
+        e->estimated = e->data.first < s->statistics * s->batch ? e->data.first
+                                                                : s->statistics * s->batch;
+        status = keras_measurer(&e->estimate, e->params, &by_batch, compile_options(s));
+    }
     return status;
 }
 
 static void discard(experiment *e) {
     wf_program_free(e->step);
     wf_program_free(e->measure);
+    wf_program_free(e->estimate);
     wf_params_free(e->params);
     clip_set_close(&e->data);
 }

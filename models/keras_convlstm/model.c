@@ -11,6 +11,7 @@ static wf_tensor cell(wf_params *p, const char *name, wf_tensor x, int64_t hidde
         .activation = wf_relu,
         .init_x = {.kind = WF_INIT_XAVIER_UNIFORM},
         .init_h = {.kind = WF_INIT_ORTHOGONAL},
+        .init_whole = true,
         .init_bias = {.kind = WF_INIT_CONSTANT},
         .one_bias = true,
         .forget_bias = 1});
@@ -18,7 +19,7 @@ static wf_tensor cell(wf_params *p, const char *name, wf_tensor x, int64_t hidde
 
 static wf_tensor norm(wf_params *p, const char *name, wf_tensor x, const keras_opt *o) {
     return wf_nn_batch_norm(p, name, x, (wf_batch_norm_opt){
-        .training = o->training, .eps = 1e-3, .momentum = 0.01});
+        .training = o->training, .cumulative = o->estimating, .eps = 1e-3, .momentum = 0.01});
 }
 
 wf_tensor keras_convlstm(wf_params *p, wf_tensor x, const keras_opt *o) {

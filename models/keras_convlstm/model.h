@@ -16,7 +16,10 @@
 
 typedef struct keras_opt {
     int64_t hidden, frames, batch, side; /* frames of a clip: one less is seen and predicted */
-    bool causal, training;
+    bool causal;
+    bool training, estimating; /* batch norm by the batch; estimating: statistics are plain means
+                                  over the batches since wf_params_fill(.., "*.num_batches_tracked",
+                                  0) */
     wf_dtype dtype;
 } keras_opt;
 
@@ -30,7 +33,8 @@ typedef struct keras_graph {
 } keras_graph;
 keras_graph keras_write(wf_graph *g, wf_params *p, const keras_opt *o);
 
-/* Programs. Training: loss and grad_norm, input lr. Measuring: loss and last_loss. */
+/* Programs. Training: loss and grad_norm, input lr. Measuring: loss and last_loss; with
+ * o->training and o->estimating it makes the statistics instead. */
 wf_status keras_trainer(wf_program **out, wf_params *p, const keras_opt *o, double clip,
                         wf_compile_opt c);
 wf_status keras_measurer(wf_program **out, wf_params *p, const keras_opt *o, wf_compile_opt c);

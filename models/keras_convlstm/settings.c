@@ -43,6 +43,10 @@ static const option train_options[] = {
      .help = "clip the global norm of the gradient; 0: do not, as the example"},
     {"validate-every", "N", OPTION_INTEGER, AT(validate_every), .least = 1, .most = MANY,
      .fallback = "100", .help = "measure on validation clips every N steps (the example: 180)"},
+    {"statistics", "N", OPTION_INTEGER, AT(statistics), .least = 0, .most = MANY,
+     .fallback = "10",
+     .help = "before measuring, average batch norm's statistics over N batches; 0: leave them as "
+             "they are, moving averages that lag behind in a short run"},
     {"save-every", "N", OPTION_INTEGER, AT(save_every), .least = 0, .most = MANY, .fallback = "0",
      .help = "a checkpoint every N steps too; 0: after validations"},
     {"log-every", "N", OPTION_INTEGER, AT(log_every), .least = 1, .most = MANY, .fallback = "1",

@@ -9,7 +9,7 @@
 typedef struct settings {
     const char *npy, *mnist, *out, *resume, *weights, *profile;
     int64_t seed, clips, size, test, hidden, batch, steps, validate_every, save_every, log_every;
-    int64_t threads;
+    int64_t threads, statistics;
     double lr, clip;
     bool causal;
 } settings;
