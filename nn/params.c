@@ -171,8 +171,7 @@ static bool build_entry(const wf_params *p, wf_param_entry *e, const char *name,
 }
 
 /* Appends a filled entry and its keys, or leaves p as it was. */
-static wf_status add_entry(wf_params *p, wf_param_entry *e, wf_init init,
-                           bool whole) {
+static wf_status add_entry(wf_params *p, wf_param_entry *e, wf_init init, bool whole) {
     if (p->n == p->cap) {
         const uint32_t cap = p->cap ? 2 * p->cap : 32;
         wf_param_entry *more = realloc(p->entry, cap * sizeof *more);

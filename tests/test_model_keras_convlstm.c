@@ -45,7 +45,7 @@ static double change(bool causal, int64_t at, int64_t changed) {
     for (int k = 0; k < 2; k++) {
         cr_assert(!wf_write(program, x, clip, sizeof y[0]) && !wf_run(program));
         cr_assert(!wf_read(program, out, y[k], sizeof y[k]), "%s", wf_error());
-        for (int i = 0; i < PIXELS; i++) clip[changed * PIXELS + i] = 1 - clip[changed * PIXELS + i];
+        for (int64_t i = changed * PIXELS; i < (changed + 1) * PIXELS; i++) clip[i] = 1 - clip[i];
     }
     double sum = 0;
     for (int i = 0; i < PIXELS; i++)

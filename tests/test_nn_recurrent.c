@@ -159,9 +159,9 @@ Test(nn_recurrent, dropout_between_layers) {
     free_sequence(&s);
 }
 
-/* --- what a ConvLSTM can leave out or share ---------------------------------------------------- */
+/* --- what a ConvLSTM can leave out or share -------------------------------------------------- */
 
-/* The outputs of two ConvLSTMs with equal weights, where `a` has them, on x f64 (3, 2, 5, 6, C). */
+/* Parameters of two ConvLSTMs, alike from one seed, on x f64 (3, 2, 5, 6, C). */
 typedef struct pair {
     wf_graph *g;
     wf_params *a, *b;

@@ -1,4 +1,5 @@
-/* What the command line of keras_convlstm can say (models/program/options.h; table in settings.c). */
+/* What the command line of keras_convlstm can say (models/program/options.h; table in
+ * settings.c). */
 #ifndef MODELS_KERAS_CONVLSTM_SETTINGS_H
 #define MODELS_KERAS_CONVLSTM_SETTINGS_H
 

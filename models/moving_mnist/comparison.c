@@ -13,7 +13,8 @@ typedef char caption[32];
 static picture_panel panel(const comparison *c, bool predicted, int64_t t, int64_t clip,
                            const char *text) {
     const float *all = predicted ? c->predicted : c->truth;
-    return (picture_panel){all + (t * c->clips + clip) * c->size * c->size, text, predicted ? 0 : 1};
+    const int64_t at = (t * c->clips + clip) * c->size * c->size;
+    return (picture_panel){all + at, text, predicted ? 0 : 1};
 }
 
 /* Room for n panels and their captions; frees both and fails, or neither. */
