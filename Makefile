@@ -42,18 +42,20 @@ TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
 RNNLM    = $(sort $(wildcard models/rnnlm/*.c))
 CHAR_GPT = $(sort $(wildcard models/char_gpt/*.c))
 SRIVASTAVA = $(sort $(wildcard models/srivastava2015/*.c))
+VIDEO    = $(sort $(wildcard models/keras_convlstm/*.c models/shi2015/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
-MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS) $(RNNLM)
+MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS) $(RNNLM) $(VIDEO)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
 MODEL_OBJ = $(call obj,$(SHARED) $(filter-out %/main.c,$(CONVLSTM) $(CHAR_GPT)))
 TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
 RNNLM_OBJ = $(call obj,$(filter-out models/rnnlm/main.c,$(RNNLM)))
-TEST_OBJ  = $(call obj,$(TESTS) models/srivastava2015/model.c)
+TEST_OBJ  = $(call obj,$(TESTS) models/srivastava2015/model.c models/keras_convlstm/model.c \
+                models/shi2015/model.c)
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
 ifeq ($(V),1)
@@ -131,6 +133,15 @@ $(B)/char_gpt: $(call obj,$(CHAR_GPT) $(SHARED)) $(B)/libweft.a
 $(B)/srivastava2015: $(call obj,$(SRIVASTAVA) $(SHARED)) $(B)/libweft.a
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+
+# Models with a program of their own: build/NAME from models/NAME/.
+$(B)/keras_convlstm $(B)/shi2015: $(B)/%: $(call obj,$(SHARED)) $(B)/libweft.a
+	$(say) LD $@
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $(filter %.o,$^) $(B)/libweft.a -lgif $(LIBS)
+$(B)/keras_convlstm: $(call obj,$(filter models/keras_convlstm/%,$(VIDEO)))
+$(B)/shi2015: $(call obj,$(filter models/shi2015/%,$(VIDEO)))
 
 # The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
 $(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
@@ -179,6 +190,14 @@ run-char_gpt: ## a small transformer learns the built-in text, and writes
 run-srivastava2015: ## train six LSTM autoencoders and predictors, print a table, draw a GIF (minutes)
 	@+$(make) $(B)/srivastava2015
 	$(Q)sh models/srivastava2015/quick.sh $(B)/srivastava2015 runs/srivastava2015
+
+run-keras_convlstm: ## train the Keras example's network, narrowed, and draw what it predicts
+	@+$(make) $(B)/keras_convlstm
+	$(Q)$(B)/keras_convlstm train --causal
+
+run-shi2015: ## train Shi et al.'s encoder-forecaster, narrowed, and draw what it predicts
+	@+$(make) $(B)/shi2015
+	$(Q)$(B)/shi2015 train
 
 run-plugin: ## train with an activation function from a plain shared object
 	@+$(make) $(B)/plugin $(B)/mish.so
@@ -278,4 +297,4 @@ help: ## this list
 
 .PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san \
        install uninstall clean help run-sequence_classifier test-package tsan optable docs \
-       run-mnist_cnn run-char_gpt bench-eager
+       run-mnist_cnn run-char_gpt bench-eager run-keras_convlstm run-shi2015

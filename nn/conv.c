@@ -15,14 +15,21 @@ static bool conv_options(wf_graph *g, const wf_conv_layer_opt *o, int n, int32_t
                           kernel[i], c->dilation[i]);
             return false;
         }
-        if (!o->same) continue;
+        c->pad_after[i] = c->pad[i];
+        if (!o->same && !o->causal) continue;
         const int64_t reach = (int64_t)c->dilation[i] * (kernel[i] - 1);
+        if (o->causal && i == 0 && reach <= INT32_MAX) {
+            c->use_pad_after = true;
+            c->pad[i] = (int32_t)reach;
+            c->pad_after[i] = 0;
+            continue;
+        }
         if (reach % 2 != 0 || reach > INT32_MAX) {
             wf_graph_fail(g, "conv%dd: same needs an odd kernel (or an even dilation), not %d", n,
                           kernel[i]);
             return false;
         }
-        c->pad[i] = (int32_t)(reach / 2);
+        c->pad[i] = c->pad_after[i] = (int32_t)(reach / 2);
     }
     return true;
 }
@@ -47,7 +54,8 @@ static wf_tensor conv(wf_params *p, wf_tensor x, const wf_conv_layer_opt *o, int
                            (wf_param_opt){.dtype = dtype, .conv_layout = true});
     wf_tensor y = wf_conv(x, w, c);
     if (o->no_bias) return y;
-    const wf_init init = {.fan_in = wf_count(w) / o->out};
+    wf_init init = o->init_bias;
+    if (init.kind == WF_INIT_DEFAULT) init.fan_in = wf_count(w) / o->out;
     const wf_param_opt own = {.dtype = dtype};
     return wf_add(y, wf_param(g, p, "bias", WF_SHAPE(o->out), init, own));
 }

@@ -22,10 +22,11 @@ bool wf_conv_cell_enter(wf_params *p, wf_tensor x, const char *kind, int64_t hid
 void wf_conv_cell_leave(wf_params *p) { wf_params_pop(p); }
 
 wf_tensor wf_gates_param(wf_params *p, wf_tensor x, const char *name, wf_shape shape, int n,
-                         const char *const *part, int64_t fan_in) {
-    return wf_param(x.graph, p, name, shape, (wf_init){.fan_in = fan_in},
+                         const char *const *part, wf_init init, bool whole) {
+    return wf_param(x.graph, p, name, shape, init,
                     (wf_param_opt){.dtype = wf_dtype_of(x),
                                    .conv_layout = shape.rank > 1,
                                    .n_parts = n,
-                                   .part = part});
+                                   .part = part,
+                                   .whole = whole});
 }

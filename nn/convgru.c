@@ -36,13 +36,14 @@ static void make_parameters(wf_cell *k, wf_params *p, wf_tensor x) {
     static const char *const bh[] = {"conv_hr.bias", "conv_hz.bias", "conv_hn.bias"};
     const wf_convgru_opt *o = k->options;
     const int64_t hidden = o->hidden, n = o->kernel, in = wf_dim(x, -1);
-    const int64_t fan_x = n * n * in, fan_h = n * n * hidden;
+    const wf_init fan_x = {.fan_in = n * n * in}, fan_h = {.fan_in = n * n * hidden};
     const wf_shape bias = WF_SHAPE(3 * hidden);
-    k->param[WX] = wf_gates_param(p, x, "weight_x", WF_SHAPE(3 * hidden, n, n, in), 3, wx, fan_x);
-    k->param[BX] = wf_gates_param(p, x, "bias_x", bias, 3, bx, fan_x);
+    k->param[WX] = wf_gates_param(p, x, "weight_x", WF_SHAPE(3 * hidden, n, n, in), 3, wx, fan_x,
+                                  false);
+    k->param[BX] = wf_gates_param(p, x, "bias_x", bias, 3, bx, fan_x, false);
     const wf_tensor w = wf_gates_param(p, x, "weight_h", WF_SHAPE(3 * hidden, n, n, hidden), 3, wh,
-                                       fan_h);
-    const wf_tensor b = wf_gates_param(p, x, "bias_h", bias, 3, bh, fan_h);
+                                       fan_h, false);
+    const wf_tensor b = wf_gates_param(p, x, "bias_h", bias, 3, bh, fan_h, false);
     k->param[WH] = wf_slice(w, 0, 0, 2 * hidden, 1);
     k->param[WN] = wf_slice(w, 0, 2 * hidden, hidden, 1);
     k->param[BH] = wf_slice(b, 0, 0, 2 * hidden, 1);

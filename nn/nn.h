@@ -54,6 +54,7 @@ typedef struct wf_param_opt {
     bool conv_layout;
     int n_parts;
     const char *const *part; /* (n_parts) names relative to the pushed prefix; copied */
+    bool whole;              /* parts are initialised as one tensor, not each for itself */
 } wf_param_opt;
 
 /* The leaf of parameter `name` in graph g; created and initialised on first use. Poison if it
@@ -130,14 +131,16 @@ typedef struct wf_linear_opt {
 WF_API wf_tensor wf_nn_linear(wf_params *p, const char *name, wf_tensor x, wf_linear_opt o);
 
 /* x (N, S.., C) with 1, 2 or 3 spatial axes; kernel applies to every spatial axis unless kernels is
- * set; same: pad so that the size is kept at stride 1 (odd effective kernels). Zeros mean stride 1,
- * dilation 1, groups 1. weight (out, K.., C / groups), bias (out). */
+ * set; same: pad so that the size is kept at stride 1 (odd effective kernels); causal: same, but
+ * the first spatial axis, as time, is padded in front only, so that step t sees no later one (van
+ * den Oord et al., arXiv:1609.03499). Zeros mean stride 1, dilation 1, groups 1. weight
+ * (out, K.., C / groups), bias (out). */
 typedef struct wf_conv_layer_opt {
     int64_t out;
     int32_t kernel, stride, pad, dilation, groups;
     int32_t kernels[3];
-    bool same, no_bias;
-    wf_init init;
+    bool same, causal, no_bias;
+    wf_init init, init_bias;
 } wf_conv_layer_opt;
 WF_API wf_tensor wf_nn_conv1d(wf_params *p, const char *name, wf_tensor x, wf_conv_layer_opt o);
 WF_API wf_tensor wf_nn_conv2d(wf_params *p, const char *name, wf_tensor x, wf_conv_layer_opt o);

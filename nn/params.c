@@ -137,13 +137,13 @@ wf_entry_file wf_entry_file_at(const wf_param_entry *e, int part) {
 }
 
 /* Each tensor of the file has a stream of its own, so that packing gates changes no values. */
-static wf_status fill(const wf_params *p, const wf_param_entry *e, wf_init init) {
-    const int n = e->n_parts ? e->n_parts : 1;
+static wf_status fill(const wf_params *p, const wf_param_entry *e, wf_init init, bool whole) {
+    const int n = e->n_parts && !whole ? e->n_parts : 1;
     for (int k = 0; k < n; k++) {
         wf_shape shape = e->info.shape;
-        if (e->n_parts) shape.dim[0] /= n;
+        shape.dim[0] = n > 1 ? shape.dim[0] / n : shape.dim[0];
         char *data = (char *)e->info.data + e->bytes / (size_t)n * (size_t)k;
-        const char *name = e->n_parts ? e->part[k] : e->info.name;
+        const char *name = e->n_parts && !whole ? e->part[k] : e->info.name;
         const wf_status s = wf_init_fill(data, e->info.dtype, &shape, init, p->seed, name);
         if (s) return s;
     }
@@ -171,7 +171,7 @@ static bool build_entry(const wf_params *p, wf_param_entry *e, const char *name,
 }
 
 /* Appends a filled entry and its keys, or leaves p as it was. */
-static wf_status add_entry(wf_params *p, wf_param_entry *e, wf_init init) {
+static wf_status add_entry(wf_params *p, wf_param_entry *e, wf_init init, bool whole) {
     if (p->n == p->cap) {
         const uint32_t cap = p->cap ? 2 * p->cap : 32;
         wf_param_entry *more = realloc(p->entry, cap * sizeof *more);
@@ -184,7 +184,7 @@ static wf_status add_entry(wf_params *p, wf_param_entry *e, wf_init init) {
             return wf_fail(WF_MODEL, "parameter \"%s\": the name \"%s\" in files is taken",
                            e->info.name, e->part[k]);
     if (!grow_keys(p, (uint32_t)e->n_parts + 1)) return no_memory(e->info.name);
-    const wf_status s = fill(p, e, init);
+    const wf_status s = fill(p, e, init, whole);
     if (s) return s;
     add_key(p, e->info.name, p->n, wf_entry_files(e) && !e->n_parts ? 0 : -1);
     for (int k = 0; k < e->n_parts; k++) add_key(p, e->part[k], p->n, k);
@@ -206,7 +206,8 @@ static wf_status create(wf_params *p, const char *name, const wf_shape *shape, w
     wf_param_entry e = {.info = {.role = o->role, .dtype = o->dtype, .shape = *shape},
                         .bytes = (size_t)count * wf_dtype_bytes(o->dtype),
                         .conv_layout = o->conv_layout};
-    wf_status s = build_entry(p, &e, name, o) ? add_entry(p, &e, init) : no_memory(name);
+    wf_status s = build_entry(p, &e, name, o) ? add_entry(p, &e, init, o->whole)
+                                            : no_memory(name);
     if (s) free_entry(&e);
     return s;
 }

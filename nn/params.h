@@ -85,8 +85,8 @@ wf_tensor wf_sequence_product(wf_tensor x, wf_tensor w, wf_tensor bias);
 bool wf_conv_cell_enter(wf_params *p, wf_tensor x, const char *kind, int64_t hidden, int32_t kernel,
                         const wf_recurrent_opt *o, const char *suffix);
 void wf_conv_cell_leave(wf_params *p);
-/* A parameter of n gates along axis 0; files hold part[0 .. n). */
+/* A parameter of n gates along axis 0; files hold part[0 .. n). whole: see wf_param_opt. */
 wf_tensor wf_gates_param(wf_params *p, wf_tensor x, const char *name, wf_shape shape, int n,
-                         const char *const *part, int64_t fan_in);
+                         const char *const *part, wf_init init, bool whole);
 
 #endif

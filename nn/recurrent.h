@@ -123,16 +123,24 @@ WF_API wf_tensor wf_nn_lstm(wf_params *p, const char *name, wf_tensor x, wf_lstm
  *   i = s(Wii*x + bii + Whi*h + bhi), f likewise, g = act(..g), o = s(..o), s = gate activation
  *   c = f c + i g;  h = o act(c);  * is convolution, stride 1, zero padded to keep the size
  * peephole: Hadamard peepholes of Shi et al. 2015 (i, f see c_(t-1), o sees c_t): maps
- *   (H, W, hidden), zero at first, in files PREFIX.Wci, Wcf, Wco as (1, hidden, H, W).
+ *   (H, W, hidden), zero at first, in files PREFIX.Wci, Wcf, Wco as (1, hidden, H, W); with
+ *   peephole_shared one number a channel, as (1, hidden, 1, 1), for frames of any size.
+ * x without channels, (T, N, H, W, 0): a cell without input, Wi and bi do not exist.
  * Parameters (gates i, f, g, o along axis 0, in files one tensor a gate, names as in the notebook:
- * PREFIX.conv_ii.weight .. PREFIX.conv_ho.bias): both biases kept.
+ * PREFIX.conv_ii.weight .. PREFIX.conv_ho.bias): both biases kept, or with one_bias that of x only.
+ * init_x, init_h, init_bias: of the weights on x, on h, of the biases; zeros: as PyTorch's
+ *   convolutions. init_whole: the four gates as one tensor, as Keras does, not each for itself.
+ * forget_bias: added to that of f at every step, as TensorFlow's cells do.
  * h0, c0: initial state, zero handles mean zeros; h, c (may be NULL): the last state. */
 typedef struct wf_convlstm_opt {
     int64_t hidden;
-    int32_t kernel;
+    int32_t kernel, kernel_x;  /* of the convolutions of h, of x; kernel_x 0: kernel */
     wf_activation *activation; /* NULL: tanh */
     wf_activation *gate;       /* NULL: sigmoid */
-    bool peephole;
+    bool peephole, peephole_shared, one_bias;
+    wf_init init_x, init_h, init_bias;
+    bool init_whole;
+    double forget_bias;
     wf_tensor h0, c0;
     wf_tensor *h, *c;
     bool separate; /* write the eight convolutions one by one, as the notebook does: same

@@ -1,8 +1,10 @@
-/* Every model in f64 at small size: the loss over 20 steps of training is the same compiled and
+/* Models over frames in f64 at small size: the loss over 20 steps of training is the same compiled and
  * with every pass off, to 1e-9 of it. A model is one line of the table. */
 #include <criterion/criterion.h>
 #include <math.h>
 
+#include "models/keras_convlstm/model.h"
+#include "models/shi2015/model.h"
 #include "models/srivastava2015/model.h"
 
 enum { STEPS = 20 };
@@ -25,7 +27,26 @@ static wf_tensor srivastava_conditional(wf_graph *g, wf_params *p) {
     return srivastava_loss(g, p, true);
 }
 
+static wf_tensor keras(wf_graph *g, wf_params *p) {
+    const keras_opt o = {.hidden = 3, .frames = 4, .batch = 2, .side = 6, .training = true,
+                         .dtype = WF_F64};
+    return keras_write(g, p, &o).loss;
+}
+static wf_tensor keras_causal(wf_graph *g, wf_params *p) {
+    const keras_opt o = {.hidden = 3, .frames = 4, .batch = 2, .side = 6, .training = true,
+                         .causal = true, .dtype = WF_F64};
+    return keras_write(g, p, &o).loss;
+}
+static wf_tensor shi(wf_graph *g, wf_params *p) {
+    const shi_opt o = {.layers = 2, .hidden = {3, 2}, .kernel_input = 3, .kernel = 1, .seen = 3,
+                       .predicted = 2, .batch = 2, .side = 8, .dtype = WF_F64};
+    return wf_mul_scalar(shi_write(g, p, &o).loss, 1.0 / 128);
+}
+
 #define MODELS(X)                                                                                  \
+    X(keras, wf_nn_adam, 0.01)                                                                     \
+    X(keras_causal, wf_nn_adam, 0.01)                                                              \
+    X(shi, wf_nn_rmsprop, 0.01)                                                                    \
     X(srivastava_composite, wf_nn_adam, 0.01)                                                      \
     X(srivastava_conditional, wf_nn_adam, 0.01)
 

@@ -187,6 +187,63 @@ Test(moving_mnist, generator_motion) {
     cr_expect(bounces > 200, "%d bounces", bounces);
 }
 
+/* Shi et al.: 3 to 5 pixels a frame, mirrored, so that no step is shorter than the speed. */
+Test(moving_mnist, generator_mirrors) {
+    static uint8_t pixels[2][IDX_PIXELS];
+    const digit_pool pool = {.pixels = pixels[0], .count = 2, .mirrored = true};
+    double slow = 9, fast = 0;
+    int bounces = 0;
+    for (uint64_t k = 0; k < 200; k++) {
+        bouncing b;
+        uint8_t frame[GENERATOR_PIXELS];
+        bouncing_start(&b, &pool, 5, k);
+        const double vx = b.digit[0].vx, speed = 3.6 * hypot(vx, b.digit[0].vy);
+        double x = b.digit[0].x, v = vx;
+        for (int t = 0; t < 20; t++) {
+            bouncing_frame(&b, frame);
+            x += v * .1;
+            if (x < 0 || x > 1) x = x < 0 ? -x : 2 - x, v = -v, bounces++;
+            cr_assert(fabs(b.digit[0].x - x) < 1e-12 && x >= 0 && x <= 1, "%d, %d", (int)k, t);
+        }
+        slow = fmin(slow, speed);
+        fast = fmax(fast, speed);
+    }
+    cr_expect(slow >= 3 && slow < 3.1 && fast < 5 && fast > 4.9, "%g to %g", slow, fast);
+    cr_expect(bounces > 200, "%d bounces", bounces);
+}
+
+/* Where there are two digits, all clips show this pair: equally bright unless the digits overlap or
+ * differ. */
+Test(moving_mnist, few_digits) {
+    enum { N = 40 };
+    static float frame[N * 4096], next[N * 4096];
+    for (int few = 0; few < 2; few++) {
+        clips *c;
+        double light[N] = {0}, most = 0;
+        int alike = 0;
+        const clips_opt o = {.count = N, .size = 64, .frames = 2, .digits = few ? 2 : 0};
+        cr_assert(!clips_open(&c, o) && !clips_batch(c, NULL, 0, N, frame, next), "%s", wf_error());
+        for (int i = 0; i < N * 4096; i++) light[i / 4096] += frame[i];
+        for (int k = 0; k < N; k++) most = fmax(most, light[k]);
+        for (int k = 0; k < N; k++) alike += light[k] > most - 0.1;
+        cr_expect(few ? alike > N / 3 : alike < 4, "%d of %d alike", alike, N);
+        clips_close(c);
+    }
+    clips *none;
+    check_message(clips_open(&none, (clips_opt){.digits = 1}), WF_ARGUMENT, "give 2 to 60000");
+}
+
+Test(moving_mnist, whole_clips_are_their_batches) {
+    clips *c;
+    enum { PIXELS = 32 * 32, T = 4, N = 3 };
+    static float whole[T * N * PIXELS], x[(T - 1) * N * PIXELS], y[(T - 1) * N * PIXELS];
+    const int64_t index[] = {7, 0, 3};
+    cr_assert(!clips_open(&c, (clips_opt){.count = 8, .seed = 3, .frames = T}), "%s", wf_error());
+    cr_assert(!clips_whole(c, index, 0, N, whole) && !clips_batch(c, index, 0, N, x, y));
+    cr_expect(!memcmp(whole, x, sizeof x) && !memcmp(whole + N * PIXELS, y, sizeof y));
+    clips_close(c);
+}
+
 Test(moving_mnist, clip_is_a_function_of_seed_and_k) {
     clips *c;
     cr_assert(!clips_open(&c, (clips_opt){.count = 50, .seed = 3, .frames = 5}), "%s", wf_error());

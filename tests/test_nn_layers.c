@@ -241,3 +241,27 @@ Test(nn_layers, poison_flows) {
     cr_assert(wf_params_count(p) == 0);
     wf_params_free(p);
 }
+
+/* A causal convolution: what comes later changes nothing, and it is the one with zeros in front. */
+Test(nn_layers, causal_convolution) {
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    double data[2 * 6 * 4 * 3 * 2];
+    fill_closed("causal", WF_F64, WF_COUNT(data), data);
+    const wf_tensor x = wf_const(g, WF_F64, WF_SHAPE(2, 6, 4, 3, 2), data);
+    const wf_conv_layer_opt o = {.out = 3, .kernels = {3, 3, 1}, .causal = true};
+    const wf_tensor y = wf_nn_conv3d(p, "a", x, o);
+    const wf_tensor early = wf_nn_conv3d(p, "a", wf_slice(x, 1, 0, 4, 1), o);
+    const wf_tensor padded = wf_pad(wf_pad(x, 1, 2, 0, 1), 2, 1, 1, 1);
+    const wf_tensor plain = wf_nn_conv3d(p, "a", padded, (wf_conv_layer_opt){
+        .out = 3, .kernels = {3, 3, 1}});
+    const wf_tensor off[] = {wf_sub(wf_slice(y, 1, 0, 4, 1), early), wf_sub(y, plain)};
+    double sum[2];
+    for (int i = 0; i < 2; i++) {
+        const wf_tensor all = wf_sum(wf_abs(off[i]), (wf_reduce_opt){0});
+        cr_assert(!wf_eval(all, &sum[i], sizeof sum[i]), "%s", wf_graph_message(g));
+    }
+    cr_expect(sum[0] == 0 && sum[1] < 1e-13, "%g, %g", sum[0], sum[1]);
+    wf_params_free(p);
+    wf_graph_free(g);
+}

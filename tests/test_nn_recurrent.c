@@ -188,6 +188,121 @@ Test(nn_recurrent, dropout_between_layers) {
     free_sequence(&s);
 }
 
+/* --- what a ConvLSTM can leave out or share -------------------------------------------------- */
+
+/* Parameters of two ConvLSTMs, alike from one seed, on x f64 (3, 2, 5, 6, C). */
+typedef struct pair {
+    wf_graph *g;
+    wf_params *a, *b;
+    wf_tensor x;
+} pair;
+
+static pair make_pair(int64_t channels) {
+    pair s = {wf_graph_new(), wf_params_new(1), wf_params_new(1), {0}};
+    double data[3 * 2 * 5 * 6 * 2];
+    fill_closed("pair", WF_F64, WF_COUNT(data), data);
+    s.x = wf_const(s.g, WF_F64, WF_SHAPE(3, 2, 5, 6, channels), data);
+    return s;
+}
+static void free_pair(pair *s) {
+    wf_graph_free(s->g);
+    wf_params_free(s->a);
+    wf_params_free(s->b);
+}
+static double *data_of(wf_params *p, const char *name, int64_t count) {
+    wf_param_info info;
+    cr_assert(wf_params_find(p, name, &info), "%s is not there", name);
+    cr_assert(wf_shape_count(&info.shape) == count, "%s has another size", name);
+    return info.data;
+}
+static const wf_convlstm_opt whole_cell = {.hidden = 2, .kernel = 3, .peephole = true};
+
+/* One peephole weight a channel is a map with this number everywhere. */
+Test(nn_recurrent, convlstm_shared_peepholes_are_flat_maps) {
+    pair s = make_pair(2);
+    wf_convlstm_opt shared = whole_cell;
+    shared.peephole_shared = true;
+    const wf_tensor a = wf_nn_convlstm(s.a, "a", s.x, whole_cell);
+    const wf_tensor b = wf_nn_convlstm(s.b, "a", s.x, shared);
+    double *map = data_of(s.a, "a.weight_c", 3 * 30 * 2), *flat = data_of(s.b, "a.weight_c", 6);
+    for (int i = 0; i < 6; i++) flat[i] = 0.3 * (i + 1);
+    for (int i = 0; i < 180; i++) map[i] = flat[i / 60 * 2 + i % 2];
+    cr_assert(gap(a, b) < 1e-14, "gap %g", gap(a, b));
+    free_pair(&s);
+}
+
+/* forget_bias is part of f's bias, and one bias is two of which one is 0. */
+Test(nn_recurrent, convlstm_biases) {
+    pair s = make_pair(2);
+    wf_convlstm_opt one = whole_cell;
+    one.one_bias = true;
+    one.forget_bias = 1.5;
+    const wf_tensor a = wf_nn_convlstm(s.a, "a", s.x, whole_cell);
+    const wf_tensor b = wf_nn_convlstm(s.b, "a", s.x, one);
+    double *x = data_of(s.a, "a.bias_x", 8), *h = data_of(s.a, "a.bias_h", 8);
+    memset(h, 0, 8 * sizeof *h);
+    cr_assert(!wf_params_find(s.b, "a.bias_h", &(wf_param_info){0}));
+    cr_assert(gap(a, b) > 1e-3, "the forget gate is the same");
+    x[2] += 1.5;
+    x[3] += 1.5;
+    cr_assert(gap(a, b) < 1e-14, "gap %g", gap(a, b));
+    free_pair(&s);
+}
+
+/* Without channels there are no weights for them: as a cell that sees zeros. */
+Test(nn_recurrent, convlstm_without_input) {
+    pair s = make_pair(2);
+    const wf_tensor none = wf_full(s.g, WF_F64, WF_SHAPE(3, 2, 5, 6, 0), 0);
+    wf_convlstm_opt o = whole_cell, apart = whole_cell;
+    o.h0 = o.c0 = wf_index(s.x, 0, 0);
+    const wf_tensor a = wf_nn_convlstm(s.a, "a", wf_zeros_like(s.x), o);
+    const wf_tensor b = wf_nn_convlstm(s.b, "a", none, o);
+    cr_assert(wf_ok(b), "%s", wf_graph_message(s.g));
+    memset(data_of(s.a, "a.bias_x", 8), 0, 8 * sizeof(double));
+    cr_assert(gap(a, b) < 1e-14, "gap %g", gap(a, b));
+    cr_assert(gap(b, wf_zeros_like(b)) > 1e-3 && wf_params_count(s.b) == 3);
+    apart.separate = true;
+    apart.h0 = apart.c0 = o.h0;
+    cr_assert(gap(b, wf_nn_convlstm(s.b, "a", none, apart)) < 1e-14);
+    free_pair(&s);
+}
+
+/* A kernel of x of its own: one pixel is the middle of 3x3. */
+Test(nn_recurrent, convlstm_kernel_of_x) {
+    pair s = make_pair(2);
+    wf_convlstm_opt o = whole_cell;
+    o.kernel_x = 1;
+    const wf_tensor a = wf_nn_convlstm(s.a, "a", s.x, whole_cell);
+    const wf_tensor b = wf_nn_convlstm(s.b, "a", s.x, o);
+    double *nine = data_of(s.a, "a.weight_x", 8 * 9 * 2), *one = data_of(s.b, "a.weight_x", 16);
+    memset(nine, 0, 144 * sizeof *nine);
+    for (int i = 0; i < 16; i++) nine[i / 2 * 18 + 8 + i % 2] = one[i];
+    memcpy(data_of(s.a, "a.bias_x", 8), data_of(s.b, "a.bias_x", 8), 8 * sizeof(double));
+    cr_assert(gap(a, b) < 1e-14, "gap %g", gap(a, b));
+    o.kernel_x = 2;
+    cr_assert(!wf_ok(wf_nn_convlstm(s.b, "c", s.x, o)), "an even kernel");
+    free_pair(&s);
+}
+
+/* First weights as Keras has them: fans of the four gates together; orthonormal rows. */
+Test(nn_recurrent, convlstm_first_weights) {
+    pair s = make_pair(2);
+    wf_nn_convlstm(s.a, "a", s.x, (wf_convlstm_opt){
+        .hidden = 2, .kernel = 3, .init_x = {.kind = WF_INIT_XAVIER_UNIFORM},
+        .init_h = {.kind = WF_INIT_ORTHOGONAL}, .init_whole = true,
+        .init_bias = {.kind = WF_INIT_CONSTANT}});
+    const double *x = data_of(s.a, "a.weight_x", 144), *h = data_of(s.a, "a.weight_h", 144);
+    const double bound = sqrt(6.0 / (9 * 2 + 9 * 8));
+    double most = 0, dot[2] = {0};
+    for (int i = 0; i < 144; i++) most = fmax(most, fabs(x[i]));
+    cr_assert(most <= bound && most > 0.9 * bound, "%g, bound %g", most, bound);
+    /* The first rows of two gates. */
+    for (int i = 0; i < 18; i++) dot[0] += h[i] * h[i], dot[1] += h[i] * h[36 + i];
+    cr_assert(fabs(dot[0] - 1) < 1e-12 && fabs(dot[1]) < 1e-12);
+    cr_assert(data_of(s.a, "a.bias_x", 8)[3] == 0);
+    free_pair(&s);
+}
+
 /* --- a cell of one's own ---------------------------------------------------------------------- */
 
 /* Exponential average: m = a m + (1 - a) x. */

@@ -55,6 +55,15 @@ static wf_status open_file(clips *c, const clips_opt *o) {
     return WF_OK;
 }
 
+static wf_status limit_pool(digit_pool *pool, const clips_opt *o) {
+    pool->mirrored = o->mirrored;
+    if (o->digits && (o->digits < GENERATOR_DIGITS || o->digits > pool->count))
+        return wf_fail(WF_ARGUMENT, "%lld digits: give %d to %lld", (long long)o->digits,
+                       GENERATOR_DIGITS, (long long)pool->count);
+    if (o->digits) pool->count = o->digits;
+    return WF_OK;
+}
+
 static wf_status open_generator(clips *c, const clips_opt *o) {
     const char *split = o->split ? o->split : "train";
     const bool test = !strcmp(split, "test");
@@ -65,9 +74,9 @@ static wf_status open_generator(clips *c, const clips_opt *o) {
     c->count = o->count ? o->count : DEFAULT_COUNT;
     c->seed = test ? o->seed ^ TEST_SEED : o->seed;
     if (!o->mnist) {
-        c->pool.first = test ? BUILT_IN_TRAIN : 0;
-        c->pool.count = test ? BUILT_IN_TEST : BUILT_IN_TRAIN;
-        return WF_OK;
+        c->pool = (digit_pool){.first = test ? BUILT_IN_TRAIN : 0,
+                               .count = test ? BUILT_IN_TEST : BUILT_IN_TRAIN};
+        return limit_pool(&c->pool, o);
     }
     const wf_status s = idx_load(&c->images, o->mnist, split);
     if (s) return s;
@@ -75,7 +84,7 @@ static wf_status open_generator(clips *c, const clips_opt *o) {
         return wf_fail(WF_FORMAT, "%s: %lld images, a clip needs %d", o->mnist,
                        (long long)c->images.count, GENERATOR_DIGITS);
     c->pool = (digit_pool){.pixels = c->images.pixels, .count = c->images.count};
-    return WF_OK;
+    return limit_pool(&c->pool, o);
 }
 
 static wf_status choose_size(clips *c, int64_t size) {

@@ -17,6 +17,8 @@ typedef struct clips_opt {
     uint64_t seed;     /* of the generator */
     int64_t size;      /* 0: 32. The side in the source, or half of it: the exact 2x2 mean */
     int64_t frames;    /* 0: all of the npy file, else 20. The first frames of each clip, >= 2 */
+    int64_t digits;    /* made clips show only the first so many digits of the split; 0: any */
+    bool mirrored;     /* made clips move as those of Shi et al. 2015 (generator.h) */
 } clips_opt;
 
 /* Errors   WF_ARGUMENT for a size, split or number that the source does not have; WF_INPUT,

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define STEP 0.1
+#define SLOW 3.0 /* of mirrored motion, pixels a frame */
+#define FAST 5.0
 #define CANVAS (GENERATOR_SIDE - IDX_SIDE)
 #define TWO_PI 6.283185307179586
 
@@ -30,22 +32,25 @@ void bouncing_start(bouncing *b, const digit_pool *pool, uint64_t seed, uint64_t
         b->digit[i].x = random_unit(&r);
         b->digit[i].y = random_unit(&r);
         const double theta = TWO_PI * random_unit(&r);
-        b->digit[i].vx = cos(theta);
-        b->digit[i].vy = sin(theta);
+        const double speed =
+            pool->mirrored ? random_between(&r, SLOW, FAST) / (CANVAS * STEP) : 1;
+        b->digit[i].vx = speed * cos(theta);
+        b->digit[i].vy = speed * sin(theta);
     }
+    b->mirrored = pool->mirrored;
 }
 
-static void move(double *x, double *v) {
+static void move(double *x, double *v, bool mirrored) {
     *x += *v * STEP;
-    if (*x <= 0) *x = 0, *v = -*v;
-    if (*x >= 1) *x = 1, *v = -*v;
+    if (*x <= 0) *x = mirrored ? -*x : 0, *v = -*v;
+    if (*x >= 1) *x = mirrored ? 2 - *x : 1, *v = -*v;
 }
 
 void bouncing_frame(bouncing *b, uint8_t out[GENERATOR_PIXELS]) {
     memset(out, 0, GENERATOR_PIXELS);
     for (int i = 0; i < GENERATOR_DIGITS; i++) {
-        move(&b->digit[i].y, &b->digit[i].vy);
-        move(&b->digit[i].x, &b->digit[i].vx);
+        move(&b->digit[i].y, &b->digit[i].vy, b->mirrored);
+        move(&b->digit[i].x, &b->digit[i].vx, b->mirrored);
         const int left = (int)(CANVAS * b->digit[i].x), top = (int)(CANVAS * b->digit[i].y);
         const uint8_t *p = b->digit[i].pixels;
         for (int y = 0; y < IDX_SIDE; y++) {

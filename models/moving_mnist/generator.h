@@ -1,4 +1,4 @@
-/* The canonical generator of Moving MNIST: two digits bounce in a 64x64 picture.
+/* The generators of Moving MNIST: two digits bounce in a 64x64 picture.
  *
  *   position in [0, 1]^2 uniform, direction uniform, speed 0.1 a frame
  *   each frame: step first; a coordinate that reaches 0 or 1 is clamped there and its speed turned;
@@ -6,7 +6,11 @@
  *
  * Clip k is a function of (digits, seed, k) only.
  * Source: Srivastava, Mansimov, Salakhutdinov 2015 (emansim/unsupervised-videos, data_handler.py),
- * the generator of the official mnist_test_seq.npy. */
+ * the generator of the official mnist_test_seq.npy.
+ *
+ * A pool may ask for the motion of Shi et al. 2015 (sxjscience/HKO-7) instead: speed uniform in
+ * [3, 5) pixels a frame, mirrored at the border. Uniform positions stay uniform under it, so that
+ * its first frame may be moved to as well. */
 #ifndef MOVING_MNIST_GENERATOR_H
 #define MOVING_MNIST_GENERATOR_H
 
@@ -22,6 +26,7 @@ typedef struct digit_pool {
     const uint8_t *pixels; /* (count, 28, 28), borrowed */
     uint64_t first;
     int64_t count;         /* >= GENERATOR_DIGITS */
+    bool mirrored;         /* the motion of Shi et al. */
 } digit_pool;
 
 /* A clip between two frames. */
@@ -30,6 +35,7 @@ typedef struct bouncing {
         double x, y, vx, vy;
         uint8_t pixels[IDX_PIXELS];
     } digit[GENERATOR_DIGITS];
+    bool mirrored;
 } bouncing;
 
 /* Clip k before its first frame: distinct digits, positions, directions. */
