@@ -121,7 +121,7 @@ static void put_grad(const wf_grad_call *c) {
     if (c->wanted[1]) c->gx[1] = WF_NONE;
 }
 
-/* --- kernels: dense; x and out as (lines, extent or n, row), cut by lines and columns ----------- */
+/* --- kernels: dense; x and out as (lines, extent or n, row), cut by lines and columns --- */
 
 enum { COLUMNS = 64, PIECE = 1 << 14 /* elements */ };
 
