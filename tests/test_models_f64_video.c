@@ -1,5 +1,5 @@
-/* Models over frames in f64 at small size: the loss over 20 steps of training is the same compiled and
- * with every pass off, to 1e-9 of it. A model is one line of the table. */
+/* Models over frames in f64 at small size: the loss over 20 steps of training is the same compiled
+ * and with every pass off, to 1e-9 of it. A model is one line of the table. */
 #include <criterion/criterion.h>
 #include <math.h>
 
