@@ -1,7 +1,7 @@
 #!/bin/sh
 # examples.sh FOLDER INCLUDE FLAGS..: the examples of README.md and of the headers, compiled without
 # a warning and run.
-#   - an indented block with a main() is a complete program
+#   - an indented block with a main() is a complete program, unless it stands behind <!-- part -->
 #   - an indented block of a header with a line "wf_something(...);", and one of the README after
 #     the line <!-- fragment -->, is a fragment: it is put into a program that has compiled a
 #     training step `step` with the value `loss`, from the graph `g` and the parameters `p`, and has
@@ -20,13 +20,13 @@ headers=${HEADERS:?the public headers}
 extract() {
     awk -v work="$work" '
         function flush_block(   name) {
-            if (main || (fragment && (header || marked))) {
+            if (!part && (main || (fragment && (header || marked)))) {
                 name = work "/" (main ? "program" : "fragment") "-" ++n
                 printf "%s", text > (name ".c")
                 close(name ".c")
                 print name, file ":" first
             }
-            if (text != "") marked = 0
+            if (text != "") marked = part = 0
             text = ""; main = fragment = 0
         }
         FNR == 1 { flush_block(); file = FILENAME; header = file ~ /\.h$/; comment = 0 }
@@ -53,6 +53,7 @@ extract() {
             } else {
                 flush_block()
                 if (line ~ /<!-- fragment -->/) marked = 1
+                if (line ~ /<!-- part -->/) part = 1
             }
             if (last) { flush_block(); comment = 0 }
         }
