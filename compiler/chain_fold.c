@@ -109,7 +109,7 @@ static void find_parts(splitter *q, uint32_t fold) {
     if (f->group || f->chain || f->merges || !f->fast || !f->fast->by_rows || f->call.n_in != 1 ||
         !f->fast->by_rows->fold_bytes || p->storage[storage].where != WF_WHERE_ARENA)
         return;
-    const wf_call c = call_at(p, f, f->array);
+    wf_call c = call_at(p, f, f->array);
     if (!f->fast->by_rows->form(&c, &form) || !form.folds || !form.step) return;
     bool ok = true;
     for (uint32_t i = 0; i < fold && ok; i++) {
@@ -120,6 +120,7 @@ static void find_parts(splitter *q, uint32_t fold) {
                 ok = !l->merges && add_part(q, fold, i, k, form.rows);
     }
     int64_t at = 0, slices = 0;
+    c = call_at(p, f, f->array); /* arrays were added */
     if (ok && q->n > first) qsort(q->part + first, q->n - first, sizeof *q->part, by_base);
     for (uint32_t i = first; i < q->n && ok; i++) {
         ok = q->part[i].base == at;

@@ -24,8 +24,9 @@ static wf_program *compile(int threads, float *expected) {
     const wf_tensor w = wf_leaf(g, "w", WF_F32, WF_SHAPE(N, N), weight);
     const wf_tensor y = wf_name(wf_exp(wf_neg(wf_matmul(x, w))), "y");
     wf_program *p = NULL;
-    if (wf_compile(&p, g, &y, 1, (wf_compile_opt){.threads = threads})) return NULL;
+    const wf_status status = wf_compile(&p, g, &y, 1, (wf_compile_opt){.threads = threads});
     wf_graph_free(g);
+    if (status) return NULL;
     if (expected && !wf_run(p)) memcpy(expected, wf_data_named(p, "y", NULL), sizeof weight);
     return p;
 }

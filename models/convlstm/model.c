@@ -57,7 +57,11 @@ static wf_status finish(convlstm_program *out, sketch *s, convlstm_size size,
                         const wf_tensor *outputs, int n, wf_compile_opt o) {
     *out = (convlstm_program){.size = size, .graph = s->graph};
     const wf_status status = wf_compile(&out->program, s->graph, outputs, n, o);
-    if (status) return status;
+    if (status) {
+        wf_graph_free(out->graph);
+        out->graph = NULL;
+        return status;
+    }
     out->x = buffer(out->program, "x");
     out->target = buffer(out->program, "target");
     out->lr = buffer(out->program, "lr");
