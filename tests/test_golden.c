@@ -22,9 +22,10 @@ static bool find(const char *name, char *buf, size_t size) {
     const char *root = getenv("WEFT_TEST_DATA");
     const bool promised = root && *root;
     snprintf(buf, size, "%s/golden/%s", promised ? root : "../shared", name);
-    if (access(buf, R_OK) == 0) return true;
+    const bool refused = root && !*root; /* the sanitizers: the whole model is too slow for them */
+    if (!refused && access(buf, R_OK) == 0) return true;
     cr_assert(!promised, "WEFT_TEST_DATA is set, but %s cannot be read", buf);
-    printf("skipped: %s is not there; set WEFT_TEST_DATA\n", buf);
+    printf("skipped: %s is not %s\n", buf, refused ? "wanted" : "there; set WEFT_TEST_DATA");
     return false;
 }
 
