@@ -1,7 +1,7 @@
 /* precision: in which type values are computed and stored. There is one mode, f32 (auto is f32):
  * all compute in the types that the model writes, fp32 or f64, and storage types - bf16, f16,
- * integers, bool - are widened where they are read. What remains to be decided is that no value is converted
- * twice where once does the same:
+ * integers, bool - are widened where they are read. What remains to be decided is that no value is
+ * converted twice where once does the same:
  *
  *   %1 bf16[8] = input "x"                         %1 bf16[8] = input "x"
  *   %2 f32[8] = cast %1                            %2 f32[8] = cast %1
