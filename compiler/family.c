@@ -213,7 +213,11 @@ bool wf_family_folds(const wf_family *f, uint32_t id, int s, int like) {
     const int loop = wf_family_depth_loop(f, id, like), k = loop - c->rank;
     wf_contract_source x = c->source[s];
     x.sum[k] = c->source[like].sum[k];
-    return wf_family_depth_loop(f, id, s) == loop && memcmp(&x, &c->source[like], sizeof x) == 0;
+    bool same = wf_family_depth_loop(f, id, s) == loop && !memcmp(&x, &c->source[like], sizeof x);
+    for (int side = 0; side < 2 && same; side++)
+        same = same_but(shape_of(f, ins(f, id)[2 * s + side]),
+                        shape_of(f, ins(f, id)[2 * like + side]), wf_family_axis(&x, loop, side));
+    return same;
 }
 
 static void find_fold(wf_family *f, uint32_t id) {
@@ -247,10 +251,11 @@ static void find_fold(wf_family *f, uint32_t id) {
 static uint32_t *fold_values(wf_family *f, uint32_t id, const wf_source_fold *fold) {
     const uint32_t *b = wf_list_ids(&f->lists, fold->b), n = f->lists.list[fold->b].n;
     uint32_t *a = calloc(n, sizeof *a);
-    for (int s = 0; s < attr_of(f, id)->n_sources && a; s++)
+    for (int s = 0; s < attr_of(f, id)->n_sources && a; s++) {
+        if (!wf_family_folds(f, id, s, fold->like)) continue;
         for (uint32_t i = 0; i < n; i++)
-            if (wf_family_folds(f, id, s, fold->like) && ins(f, id)[2 * s + 1] == b[i])
-                a[i] = ins(f, id)[2 * s];
+            if (ins(f, id)[2 * s + 1] == b[i]) a[i] = ins(f, id)[2 * s];
+    }
     f->failed |= !a;
     return a;
 }
@@ -306,6 +311,11 @@ static bool fits(const wf_family *f, const candidate *base, const candidate *c, 
     if (base->loop != c->loop || base->values != c->values || (!c->values &&
         p->n_sources != q->n_sources) || !subsequence(f, base->id, c->id, at))
         return false;
+    for (int s = 0; s < q->n_sources; s++)
+        if (!same_but(shape_of(f, ins(f, base->id)[2 * at[s] + 1]),
+                      shape_of(f, ins(f, c->id)[2 * s + 1]),
+                      wf_family_axis(&q->source[s], c->loop, 1)))
+            return false;
     return node_of(f, base->id)->type.dtype == node_of(f, c->id)->type.dtype &&
            same_but(shape_of(f, base->id), shape_of(f, c->id), c->loop);
 }
@@ -411,7 +421,8 @@ static bool pays(const wf_family *f, uint32_t id, int loop) {
     for (int s = 0; s < c->n_sources; s++) {
         int64_t n = 1;
         for (int k = 0; k < c->source[s].n_sum; k++) n *= c->source[s].sum[k] > 0;
-        for (int k = 0; k < c->source[s].n_sum && n < TERMS; k++) n *= c->source[s].sum[k];
+        for (int k = 0; k < c->source[s].n_sum && n < TERMS; k++)
+            n *= c->source[s].sum[k] < TERMS ? c->source[s].sum[k] : TERMS;
         terms += n;
     }
     return !f->placed[id] && (!f->beside[id] || f->beside[id] == loop + 1) &&

@@ -94,12 +94,13 @@ static bool has_kernel(wf_tensor t, wf_array *room) {
     return x->op->fast && x->op->fast->applicable(&c);
 }
 
-/* t[0 .. n) as one; poison if a kernel would be lost. */
+/* t[0 .. n) as one; poison if a kernel of one of them would be lost. */
 static wf_tensor join(const wf_tensor *t, int n) {
     const wf_tensor all = wf_contract_join_n(t, n);
     wf_array *room = all.id ? calloc(wf_graph_node(all.graph, all.id)->n_in, sizeof *room) : NULL;
-    bool keeps = room && has_kernel(all, room);
-    for (int i = 0; i < n && room && !keeps; i++) keeps = !has_kernel(t[i], room);
+    const bool lost = room && !has_kernel(all, room);
+    bool keeps = room != NULL;
+    for (int i = 0; i < n && lost && keeps; i++) keeps = !has_kernel(t[i], room);
     free(room);
     return keeps ? all : (wf_tensor){t[0].graph, 0};
 }

@@ -30,12 +30,14 @@
 typedef struct joiner {
     const wf_graph *g;
     bool *live;
-    uint32_t *sum;    /* (nodes) the first sum that reads it, 0: none */
+    uint32_t *sum;    /* (nodes) the first sum that reads it, 0: none, or it is constant */
     uint32_t *depth;  /* (nodes) sums above the value, and itself */
     uint32_t *whole;  /* (nodes) of a sum that joins: the concat */
 } joiner;
 
 static const wf_node *node_of(const joiner *q, uint32_t id) { return wf_graph_node(q->g, id); }
+
+static bool is_constant(const joiner *q, uint32_t id) { return node_of(q, id)->op == &wf_op_full; }
 
 static void look(joiner *q, const wf_stage *s) {
     for (uint32_t i = 0; i < s->n_root; i++) q->live[s->root[i]] = true;
@@ -43,7 +45,8 @@ static void look(joiner *q, const wf_stage *s) {
         const wf_node *x = node_of(q, id);
         for (uint32_t i = 0; i < x->n_in && q->live[id]; i++)
             q->live[wf_node_in(q->g, id)[i]] = true;
-        if (q->live[id] && x->op == &wf_op_sum) q->sum[wf_node_in(q->g, id)[0]] = id;
+        if (q->live[id] && x->op == &wf_op_sum && !is_constant(q, wf_node_in(q->g, id)[0]))
+            q->sum[wf_node_in(q->g, id)[0]] = id;
     }
     for (uint32_t id = 1; id < wf_graph_size(q->g); id++) {
         const wf_node *x = node_of(q, id);
@@ -69,15 +72,21 @@ static int axis_after(const wf_node *sum, int rank, int axis) {
     return after;
 }
 
-/* True if every part that is not zeros is summed, all alike, and there are two at least. */
+/* True if every part that is not constant is summed, all alike, there are two at least, and the
+ * constant parts are at most a third as much again. */
 static bool joins(const joiner *q, uint32_t id) {
     const wf_node *x = node_of(q, id), *like = NULL;
     const uint32_t *in = wf_node_in(q->g, id);
+    const int64_t *offset = ((const wf_concat_attr *)x->attr)->offset;
     uint32_t depth = 0;
+    int64_t constant = 0;
     int n = 0;
     for (uint32_t i = 0; i < x->n_in; i++) {
         const uint32_t sum = q->sum[in[i]];
-        if (node_of(q, in[i])->op == &wf_op_full) continue;
+        if (is_constant(q, in[i])) {
+            constant += offset[i + 1] - offset[i];
+            continue;
+        }
         if (!sum || q->whole[sum]) return false;
         const wf_node *y = node_of(q, sum);
         if (n++ == 0) {
@@ -88,7 +97,8 @@ static bool joins(const joiner *q, uint32_t id) {
             memcmp(y->attr, like->attr, y->attr_bytes))
             return false;
     }
-    return n > 1 && axis_after(like, x->type.shape.rank, axis_of(x)) >= 0;
+    return n > 1 && 3 * constant <= offset[x->n_in] - constant &&
+           axis_after(like, x->type.shape.rank, axis_of(x)) >= 0;
 }
 
 static bool find(joiner *q, wf_bundles *b) {

@@ -19,8 +19,9 @@
  *
  * The wholes are leaves (biases) or results of reductions: a bias gradient's terms, one a step,
  * after part_sums.c has joined those of the gates. A sum that lacks some whole joins where its part
- * of that one is zeros. (Sums in groups need no such help: there slices are read where they lie.)
- * Depth counts the sums that may join: sums of equal depth do not need each other. */
+ * of that one is zeros; slices that leave out much of the wholes stay. (Sums in groups need no
+ * such help: there slices are read where they lie.) Depth counts the sums that may join: sums of
+ * equal depth do not need each other. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +114,16 @@ static bool fits(const adder *q, uint32_t base, uint32_t id) {
     return at == node_of(q, id)->n_in;
 }
 
+/* True if the wholes are at most a third more to add than the slices were. */
+static bool pays(const adder *q, uint32_t base, const uint32_t *member, uint32_t m) {
+    const wf_slice_attr *a = slice_of(q, base, 0);
+    const wf_shape *whole = &node_of(q, whole_of(q, base, 0))->type.shape;
+    int64_t parts = 0;
+    for (uint32_t i = 0; i < m; i++)
+        parts += slice_of(q, member[i], 0)->n * node_of(q, member[i])->n_in;
+    return 3 * whole->dim[wf_axis_of(a->axis, whole->rank)] * node_of(q, base)->n_in <= 4 * parts;
+}
+
 /* Bundles the sums that start with `whole`. */
 static bool bundle(adder *q, wf_bundles *b, uint32_t whole) {
     uint32_t base = q->latest[whole], n = 0, m = 0;
@@ -124,6 +135,7 @@ static bool bundle(adder *q, wf_bundles *b, uint32_t whole) {
     if (!member) return false;
     for (uint32_t id = q->latest[whole]; id; id = q->before[id])
         if (fits(q, base, id)) member[m++] = id;
+    if (!pays(q, base, member, m)) m = 0;
     for (uint32_t i = 0; i < m && m > 1; i++) q->base[member[i]] = base;
     for (uint32_t i = 0; i < n_need; i++) need[i] = whole_of(q, base, i);
     const bool ok = m < 2 || wf_bundles_add(b, member, m, need, n_need);
