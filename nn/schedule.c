@@ -17,7 +17,7 @@ static double one_cycle(const wf_schedule *s, int64_t step) {
     const double top = (s->rise == 0 ? 0.3 : s->rise) * (double)s->total - 1;
     const double low = s->lr / start, last = (double)s->total - 1;
     if ((double)step >= last) return low / end;
-    if ((double)step <= top) return cosine(low, s->lr, (double)step / top);
+    if ((double)step < top) return cosine(low, s->lr, (double)step / top);
     return cosine(s->lr, low / end, ((double)step - top) / (last - top));
 }
 

@@ -2,6 +2,7 @@
  * a function, and a choice of another source's samples. */
 #include "nn/nn.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,8 @@ struct wf_source {
     part part[WF_SOURCE_PARTS];
     wf_source_fill *fill;  /* NULL: arrays, or a choice */
     void *user;
+    pthread_mutex_t *one;  /* held while fill runs: feeds of choices of this source have threads of
+                              their own. Owned */
     const wf_source *of;   /* a choice: entry k is sample index[k] of it */
     int64_t *index;
 };
@@ -92,14 +95,19 @@ static wf_status open_array(wf_source *s, part *q, const wf_source_part *given) 
                        "%d to count samples by", name, shape.rank, given->axis);
     q->scale = given->scale == 0 ? 1 : given->scale;
     q->outer = q->inner = 1;
-    for (int i = 0; i < given->axis; i++) q->outer *= shape.dim[i];
-    for (int i = given->axis + 1; i < shape.rank; i++) q->inner *= shape.dim[i];
+    bool over = false; /* without samples the count of elements says nothing of one sample */
+    for (int i = 0; i < given->axis; i++)
+        over |= __builtin_mul_overflow(q->outer, shape.dim[i], &q->outer);
+    for (int i = given->axis + 1; i < shape.rank; i++)
+        over |= __builtin_mul_overflow(q->inner, shape.dim[i], &q->inner);
+    int64_t elements;
+    over |= __builtin_mul_overflow(q->outer, q->inner, &elements);
     const int64_t count = shape.dim[given->axis];
     if (q != s->part && count != s->count)
         return wf_fail(WF_ARGUMENT, "part \"%s\" of a data source has %lld samples, part \"%s\" "
                        "%lld", name, (long long)count, s->part[0].name, (long long)s->count);
     s->count = count;
-    return describe(q, given, q->outer * q->inner);
+    return describe(q, given, over ? -1 : elements);
 }
 
 wf_status wf_source_open(wf_source **out, const wf_source_part *given, int n_parts) {
@@ -120,6 +128,8 @@ wf_status wf_source_function(wf_source **out, int64_t count, const wf_source_par
     wf_status status = start(out, n_parts);
     if (!status && (count < 0 || !fill))
         status = wf_fail(WF_ARGUMENT, "a data source: give a function and a number of samples");
+    if (!status && !((*out)->one = malloc(sizeof *(*out)->one))) status = no_memory();
+    if (!status) pthread_mutex_init((*out)->one, NULL);
     for (int i = 0; i < n_parts && !status; i++) {
         (*out)->n_parts = i + 1;
         status = describe(&(*out)->part[i], &given[i], wf_shape_count(&given[i].shape));
@@ -170,6 +180,8 @@ void wf_source_close(wf_source *s) {
         free(s->part[i].read);
         free(s->part[i].name);
     }
+    if (s->one) pthread_mutex_destroy(s->one);
+    free(s->one);
     free(s->index);
     free(s);
 }
@@ -225,7 +237,12 @@ wf_status wf_source_batch(const wf_source *s, const int64_t *index, int64_t n, v
             return wf_fail(WF_ARGUMENT, "sample %lld: the data source has %lld",
                            (long long)index[i], (long long)s->count);
     if (s->of) return choose(s, index, n, out);
-    if (s->fill) return s->fill(s->user, index, n, out);
+    if (s->fill) {
+        pthread_mutex_lock(s->one);
+        const wf_status status = s->fill(s->user, index, n, out);
+        pthread_mutex_unlock(s->one);
+        return status;
+    }
     for (int i = 0; i < s->n_parts; i++) copy_part(&s->part[i], s->count, index, n, out[i]);
     return WF_OK;
 }

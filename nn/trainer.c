@@ -373,6 +373,15 @@ static wf_status save_stopped(training *r) {
     return status;
 }
 
+/* Loss and norm are those before the update, which may itself have overflown. */
+static wf_status check_weights(const training *r) {
+    const char *name = wf_weights_not_finite(r->t->params);
+    if (!name) return WF_OK;
+    return wf_fail(WF_NOT_FINITE, "step %lld: \"%s\" is not finite after the update, though the "
+                   "loss before it is %g; nothing is saved, try a smaller learning rate than %g",
+                   (long long)r->now.step, name, r->at.loss, r->at.lr);
+}
+
 static wf_status loop(training *r) {
     const wf_trainer *t = r->t;
     wf_status status = WF_OK;
@@ -382,9 +391,10 @@ static wf_status loop(training *r) {
         if (status) return status;
         stopped = t->on.stop && t->on.stop(t->user);
         const bool due = is_validation_due(r);
-        if (due) status = validate(r);
         saved = due || stopped || r->now.step == r->steps ||
                 (t->save_every && r->now.step % t->save_every == 0);
+        if (saved && t->dir) status = check_weights(r);
+        if (due && !status) status = validate(r);
         if (saved && !status) status = save_checkpoint(r);
     }
     if (!status && !saved) status = save_checkpoint(r);

@@ -1,6 +1,7 @@
 /* Moving averages and snapshots of all parameters; see trainer_weights.h. */
 #include "nn/trainer_weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,19 @@ void wf_averages_swap(wf_averages *a) {
 void wf_averages_reset(wf_averages *a) {
     for (size_t k = 0; k < a->n; k++)
         memcpy(a->pair[k].average.data, a->pair[k].weight.data, bytes_of(&a->pair[k].weight));
+}
+
+const char *wf_weights_not_finite(const wf_params *p) {
+    for (size_t i = 0; i < wf_params_count(p); i++) {
+        const wf_param_info q = wf_params_at(p, i);
+        if (q.role != WF_ROLE_PARAM || !wf_dtype_is_real(q.dtype)) continue;
+        const int64_t n = wf_shape_count(&q.shape);
+        for (int64_t k = 0; k < n; k++)
+            if (q.dtype == WF_F32 ? !isfinite(((const float *)q.data)[k])
+                                  : !isfinite(((const double *)q.data)[k]))
+                return q.name;
+    }
+    return NULL;
 }
 
 void wf_optimizer_forget(wf_params *p) {

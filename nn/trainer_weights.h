@@ -15,6 +15,9 @@ void wf_averages_add(wf_averages *a, int64_t step);
 void wf_averages_swap(wf_averages *a); /* averages and weights change places */
 void wf_averages_reset(wf_averages *a); /* averages become the weights */
 
+/* The name of a trainable parameter that is not finite somewhere; NULL: all are. */
+const char *wf_weights_not_finite(const wf_params *p);
+
 /* Optimiser state as before the first step: zeros. */
 void wf_optimizer_forget(wf_params *p);
 

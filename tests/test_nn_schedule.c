@@ -65,6 +65,11 @@ Test(nn_schedule, one_cycle) {
     const wf_schedule steep = {.kind = WF_SCHEDULE_ONE_CYCLE, .lr = 0.1, .total = 15, .rise = 0.5,
                                .start = 10, .end = 100};
     expect_rates(&steep, "schedule.one_cycle_steep");
+    /* A rise of one step is none: it begins at the top. */
+    const wf_schedule falling = {.kind = WF_SCHEDULE_ONE_CYCLE, .lr = 0.1, .total = 10,
+                                 .rise = 0.1};
+    cr_assert(wf_schedule_lr(&falling, 0) == 0.1, "%g", wf_schedule_lr(&falling, 0));
+    cr_assert(wf_schedule_lr(&falling, 1) < 0.1, "%g", wf_schedule_lr(&falling, 1));
 }
 
 /* By hand: 10 % better, 1 % better, 0.1 % better (the fall begins), then at every metric. */

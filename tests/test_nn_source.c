@@ -191,6 +191,10 @@ Test(nn_source, refusals_name_the_part) {
     part[0].axis = 3;
     cr_assert_eq(wf_source_open(&s, part, 2), WF_ARGUMENT);
     cr_assert(strstr(wf_error(), "\"x\""), "%s", wf_error());
+    part[0].axis = 0;
+    part[0].shape = WF_SHAPE(0, INT64_C(1) << 32, INT64_C(1) << 32);
+    cr_assert_eq(wf_source_open(&s, part, 1), WF_ARGUMENT);
+    cr_assert(strstr(wf_error(), "\"x\""), "%s", wf_error());
     part[0].npy = "x.npy";
     cr_assert_eq(wf_source_open(&s, part, 2), WF_ARGUMENT);
     cr_assert(strstr(wf_error(), "one of npy, idx and data"), "%s", wf_error());
@@ -294,5 +298,39 @@ Test(nn_source, a_failure_in_the_thread_reaches_the_caller) {
     f = NULL;
     cr_assert_eq(wf_feed_open(&f, s, (wf_feed_opt){.batch = N + 1}), WF_ARGUMENT);
     cr_assert(strstr(wf_error(), "do not fill a batch"), "%s", wf_error());
+    wf_source_close(s);
+}
+
+/* Is the function of a source in two threads at once? Each call leaves the other time to come. */
+static wf_status fill_alone(void *user, const int64_t *index, int64_t n, void *const *out) {
+    _Atomic int *inside = user;
+    const bool alone = ++*inside == 1;
+    usleep(2000);
+    --*inside;
+    for (int64_t i = 0; i < n; i++) ((int32_t *)out[0])[i] = (int32_t)index[i];
+    return alone ? WF_OK : wf_fail(WF_INPUT, "two threads at once");
+}
+
+/* Training and validation read two choices of one source, each through a feed with a thread. */
+Test(nn_source, a_function_is_called_by_one_thread_at_a_time) {
+    _Atomic int inside = 0;
+    const wf_source_part part = {.name = "y", .dtype = WF_I32, .shape = WF_SCALAR};
+    wf_source *s, *half[2];
+    wf_feed *f[2];
+    cr_assert_eq(wf_source_function(&s, N, &part, 1, fill_alone, &inside), WF_OK);
+    for (int i = 0; i < 2; i++) {
+        const int64_t index[] = {i, 2 + i, 4 + i, 6 + i, 8 + i, 10 + i, 12 + i, 14 + i};
+        cr_assert_eq(wf_source_subset(&half[i], s, index, 8), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_feed_open(&f[i], half[i], (wf_feed_opt){.batch = 2}), WF_OK);
+    }
+    for (int i = 0; i < 20; i++) {
+        int32_t y[2];
+        cr_assert_eq(wf_feed_next(f[i % 2], (void *const[]){y}, NULL), WF_OK, "%s", wf_error());
+        cr_assert(y[0] % 2 == i % 2 && y[1] % 2 == i % 2);
+    }
+    for (int i = 0; i < 2; i++) {
+        wf_feed_close(f[i]);
+        wf_source_close(half[i]);
+    }
     wf_source_close(s);
 }

@@ -331,6 +331,27 @@ Test(nn_trainer, not_finite_stops_and_names_the_operation) {
     }
 }
 
+/* Loss and norm of a step are those before its update: the weights are looked at themselves. */
+Test(nn_trainer, weights_that_are_not_finite_are_not_saved) {
+    static const char *const file[] = {"dir/" WF_CHECKPOINT_FILE, "dir/last.safetensors"};
+    experiment e;
+    wf_trainer_result r;
+    open_run(&e, in_folder("dir"));
+    e.trainer.schedule = (wf_schedule){.lr = 1e39};
+    e.trainer.steps = 1;
+    for (int validate_too = 0; validate_too < 2; validate_too++) {
+        e.trainer.validate_every = 2 - validate_too;
+        e.trainer.on.validate = NULL;
+        cr_assert_eq(wf_trainer_run(&e.trainer, &r), WF_NOT_FINITE);
+        cr_assert(strstr(wf_error(), "step 1: ") && strstr(wf_error(), "\"head.weight\""), "%s",
+                  wf_error());
+        for (int i = 0; i < 2; i++)
+            cr_assert(access(in_folder(file[i]), F_OK), "%s is there", file[i]);
+        wf_params_fill(e.params, "*", 0);
+    }
+    close_run(&e);
+}
+
 Test(nn_trainer, refusals) {
     experiment e;
     wf_trainer_result r;
