@@ -232,3 +232,21 @@ char *config_text(const program *p, const command *c, const void *settings, cons
     }
     return text;
 }
+
+static void set_text(const command *c, void *settings, const char *name, const char *text) {
+    const option *o = command_find_option(c, name, strlen(name));
+    if (o) memcpy((char *)settings + o->offset, &text, sizeof text);
+}
+
+char *config_of_run(const program *p, const char *name, const void *settings, size_t bytes,
+                    const char *dir, const char *data) {
+    const command *c = program_command(p, name);
+    void *kept = malloc(bytes);
+    if (!kept) return NULL;
+    memcpy(kept, settings, bytes);
+    set_text(c, kept, "out", dir);
+    set_text(c, kept, c->config_of, NULL);
+    char *text = config_text(p, c, kept, data);
+    free(kept);
+    return text;
+}

@@ -26,4 +26,10 @@ exit_code config_compare(const command *c, const char *dir, const void *settings
  * frees it; NULL: no memory. */
 char *config_text(const program *p, const command *c, const void *settings, const char *data);
 
+/* The text for a training run of this command in `dir`, which has what its first call was given:
+ * --out is dir, and --resume (command.config_of) and --profile, which are of one call, are left
+ * out. settings (bytes) stay as they are. */
+char *config_of_run(const program *p, const char *name, const void *settings, size_t bytes,
+                    const char *dir, const char *data);
+
 #endif

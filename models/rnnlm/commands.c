@@ -7,15 +7,15 @@
 #include "models/program/interrupt.h"
 #include "models/rnnlm/training.h"
 
-static exit_code stopped(const training *t, const wf_trainer_result *r) {
+static exit_code stopped(const rnnlm_training *t, const wf_trainer_result *r) {
     const int signal_number = interrupt_signal();
     report_error(EXIT_CODE_INTERRUPTED, "stopped after step %lld, which is saved; train --resume "
-                 "%s goes on", (long long)r->at.step, t->dir.path);
+                 "%s goes on", (long long)r->at.step, t->dir);
     return (exit_code)(128 + signal_number);
 }
 
 /* A row of the table: cost of the validation and test parts. */
-static void print_row(const training *t, const char *name, int64_t parameters, double valid,
+static void print_row(const rnnlm_training *t, const char *name, int64_t parameters, double valid,
                       double test, double seconds) {
     printf("%-10s", name);
     if (parameters) printf("%11lld", (long long)parameters);
@@ -25,7 +25,7 @@ static void print_row(const training *t, const char *name, int64_t parameters, d
     printf("\n");
 }
 
-static void print_head(const training *t) {
+static void print_head(const rnnlm_training *t) {
     printf("%s\n%-10s%11s%12s%10s%11s\n", rnnlm_measure_name(t), "model", "parameters",
            "validation", "test", "training");
 }
@@ -44,7 +44,7 @@ static double unigram(const corpus *c, int part) {
 }
 
 /* What the models stand between. */
-static void print_bounds(const training *t) {
+static void print_bounds(const rnnlm_training *t) {
     const double valid = rnnlm_least_cost(t->s, &t->text, CORPUS_VALID);
     const double test = rnnlm_least_cost(t->s, &t->text, CORPUS_TEST);
     print_row(t, "unigram", 0, unigram(&t->text, CORPUS_VALID), unigram(&t->text, CORPUS_TEST), 0);
@@ -53,7 +53,7 @@ static void print_bounds(const training *t) {
 
 /* Trains one model and prints its row, with the head before the first. */
 static exit_code run(const settings *s, bool is_first, bool is_last) {
-    training t;
+    rnnlm_training t;
     wf_trainer_result result;
     double valid, test;
     wf_status status = rnnlm_run_open(&t, s);
