@@ -55,6 +55,11 @@ void wf_fusion_free(wf_fusion *f);
 /* True if the node can be a member of a group at all. */
 bool wf_fusible(const wf_graph *g, uint32_t id);
 
+/* True if the operation adds, multiplies and compares only, so that computing it again costs less
+ * than storing it; a conversion from bf16 always does (repeat.c). */
+bool wf_fuse_cheap(const wf_op *op);
+bool wf_fuse_widens(const wf_graph *g, uint32_t id);
+
 /* Why `by`, which reads `id`, is not in its group; first: it is the earliest that reads it. */
 wf_apart wf_fusion_apart(const wf_fusion *f, const wf_graph *g, uint32_t id, uint32_t by,
                          bool first);

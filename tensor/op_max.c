@@ -58,13 +58,14 @@ static void eval_min(const wf_call *c) { eval_extreme(c, false); }
  * g / 0 makes the gradient of the whole group NaN as it should be. */
 
 static void grad(const wf_grad_call *c) {
-    const wf_tensor x = c->x[0];
+    const wf_dtype dtype = wf_dtype_of(c->x[0]);
+    const wf_tensor x = dtype == WF_BF16 ? wf_cast(c->x[0], WF_F32) : c->x[0];
     if (!wf_dtype_is_real(wf_dtype_of(x))) {
         c->gx[0] = WF_NONE;
         return;
     }
     if (wf_count(x) == 0) {
-        c->gx[0] = wf_zeros_like(x);
+        c->gx[0] = wf_zeros_like(c->x[0]);
         return;
     }
     const wf_tensor equal = wf_cast(wf_equal(x, wf_reduce_keep(c->y, c->attr, x)), wf_dtype_of(x));
@@ -73,7 +74,7 @@ static void grad(const wf_grad_call *c) {
     for (int i = 0; i < wf_rank(x); i++)
         if (mask >> i & 1) o.axes[o.n_axes++] = i;
     const wf_tensor ties = o.n_axes ? wf_sum(equal, o) : equal;
-    c->gx[0] = wf_mul(equal, wf_div(wf_reduce_keep(c->g, c->attr, x), ties));
+    c->gx[0] = wf_cast(wf_mul(equal, wf_div(wf_reduce_keep(c->g, c->attr, x), ties)), dtype);
 }
 
 /* --- kernel --------------------------------------------------------------------------------- */

@@ -56,9 +56,10 @@ static void eval(const wf_call *c) {
  * is right too. */
 
 static void grad(const wf_grad_call *c) {
-    const wf_tensor x = c->x[0];
+    const wf_dtype dtype = wf_dtype_of(c->x[0]);
+    const wf_tensor x = dtype == WF_BF16 ? wf_cast(c->x[0], WF_F32) : c->x[0];
     if (wf_count(x) == 0) {
-        c->gx[0] = wf_zeros_like(x);
+        c->gx[0] = wf_zeros_like(c->x[0]);
         return;
     }
     const double count = wf_reduce_count(c->attr, x);
@@ -66,8 +67,8 @@ static void grad(const wf_grad_call *c) {
     const wf_tensor g_mean = wf_reduce_keep(wf_index(c->g, 0, 0), c->attr, x);
     const wf_tensor g_var = wf_reduce_keep(wf_index(c->g, 0, 1), c->attr, x);
     const wf_tensor centred = wf_sub(x, mean);
-    c->gx[0] = wf_add(wf_mul_scalar(g_mean, 1 / count),
-                      wf_mul(centred, wf_mul_scalar(g_var, 2 / count)));
+    c->gx[0] = wf_cast(wf_add(wf_mul_scalar(g_mean, 1 / count),
+                      wf_mul(centred, wf_mul_scalar(g_var, 2 / count))), dtype);
 }
 
 /* --- kernel --------------------------------------------------------------------------------- */

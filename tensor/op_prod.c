@@ -52,9 +52,10 @@ static wf_tensor to_rows(wf_tensor x, uint32_t mask, int perm[WF_MAX_RANK], wf_s
 }
 
 static void grad(const wf_grad_call *c) {
-    const wf_tensor x = c->x[0];
+    const wf_dtype dtype = wf_dtype_of(c->x[0]);
+    const wf_tensor x = dtype == WF_BF16 ? wf_cast(c->x[0], WF_F32) : c->x[0];
     if (wf_count(x) == 0 || !wf_dtype_is_real(wf_dtype_of(x))) {
-        c->gx[0] = wf_dtype_is_real(wf_dtype_of(x)) ? wf_zeros_like(x) : WF_NONE;
+        c->gx[0] = wf_dtype_is_real(wf_dtype_of(x)) ? wf_zeros_like(c->x[0]) : WF_NONE;
         return;
     }
     const int rank = wf_rank(x);
@@ -84,7 +85,7 @@ static void grad(const wf_grad_call *c) {
         e = wf_concat(down, 2 + (int)odd, 1);
     }
     for (int i = 0; i < rank; i++) inverse[perm[i]] = i;
-    c->gx[0] = wf_permute(wf_reshape(e, permuted), inverse);
+    c->gx[0] = wf_cast(wf_permute(wf_reshape(e, permuted), inverse), dtype);
 }
 
 /* --- samples -------------------------------------------------------------------------------- */

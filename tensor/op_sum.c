@@ -1,5 +1,6 @@
 /* sum: out[k] = sum over r of x[k, r], k over the kept axes, r over the reduced ones; empty: 0.
- * Real sums accumulate in f64 and are rounded once; integer sums wrap around in their dtype.
+ * Real sums accumulate in f64 and are rounded once, those of bf16 to f32; integer sums wrap around
+ * in their dtype.
  * Also here: mean, and sum_to, the adjoint of broadcasting, which are compositions of it. */
 #include "tensor/reduce.h"
 
@@ -32,7 +33,8 @@ static void eval(const wf_call *c) { wf_reduce_eval(c, sum_real, sum_integer, 0)
 /* --- gradient ------------------------------------------------------------------------------- */
 
 static void grad(const wf_grad_call *c) {
-    c->gx[0] = wf_expand(wf_reduce_keep(c->g, c->attr, c->x[0]), wf_shape_of_tensor(c->x[0]));
+    const wf_tensor g = wf_cast(c->g, wf_dtype_of(c->x[0])); /* bf16 is summed to f32 */
+    c->gx[0] = wf_expand(wf_reduce_keep(g, c->attr, c->x[0]), wf_shape_of_tensor(c->x[0]));
 }
 
 /* --- kernel --------------------------------------------------------------------------------- */

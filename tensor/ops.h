@@ -41,6 +41,7 @@ typedef struct wf_reduce_opt {
     int32_t axes[WF_MAX_RANK]; /* distinct */
     bool keepdims;
 } wf_reduce_opt;
+/* Of bf16 the results are f32. */
 WF_API wf_tensor wf_sum(wf_tensor x, wf_reduce_opt o);  /* empty: 0 */
 WF_API wf_tensor wf_mean(wf_tensor x, wf_reduce_opt o); /* empty: NaN */
 WF_API wf_tensor wf_var(wf_tensor x, wf_reduce_opt o);  /* biased: divides by n */

@@ -47,10 +47,10 @@ wf_tensor wf_reduce_emit(const wf_op *op, wf_tensor x, wf_reduce_opt o) {
 bool wf_reduce_infer(wf_infer *q, bool integers) {
     const wf_reduce_attr *a = q->attr;
     const wf_type *x = &q->in[0];
-    const bool whole = x->dtype == WF_I32 || x->dtype == WF_I64;
-    if (!wf_dtype_is_real(x->dtype) && !(integers && whole))
+    const bool whole = x->dtype == WF_I32 || x->dtype == WF_I64, half = x->dtype == WF_BF16;
+    if (!wf_dtype_is_real(x->dtype) && !half && !(integers && whole))
         return wf_infer_fail(q, "x is %s; it must be %s", wf_dtype_name(x->dtype),
-                             integers ? "f32, f64, i32 or i64" : "f32 or f64");
+                             integers ? "f32, f64, bf16, i32 or i64" : "f32, f64 or bf16");
     if (a->n_axes < 0 || a->n_axes > x->shape.rank)
         return wf_infer_fail(q, "%d axes are given, x has rank %d", a->n_axes, x->shape.rank);
     uint32_t mask = a->n_axes ? 0 : (1u << x->shape.rank) - 1;
@@ -66,7 +66,7 @@ bool wf_reduce_infer(wf_infer *q, bool integers) {
         if (!(mask >> i & 1)) dim[rank++] = x->shape.dim[i];
         else if (a->keepdims) dim[rank++] = 1;
     }
-    q->out = (wf_type){x->dtype, wf_shape_make(rank, dim)};
+    q->out = (wf_type){half ? WF_F32 : x->dtype, wf_shape_make(rank, dim)};
     return true;
 }
 

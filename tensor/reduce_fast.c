@@ -8,12 +8,15 @@
  *
  * The number of pieces depends on extents only. One kept axis is cut into chunks; if that is too
  * few pieces, one reduced axis is cut into slices, whose partials merge in slice order. */
+#include "tensor/kernels/rows.h"
 #include "tensor/reduce.h"
 
 #define PIECE_VALUES 32768 /* a piece reads at least about this many values: ~5 us of work */
 #define MAX_PIECES 64
 #define COLS_UNIT 1024 /* columns are cut no narrower, so that rows are read in long stretches */
 #define ROW_UNIT 4096
+#define WIDENED 4096 /* values of bf16 that are made f32 at a time: at most four rows of a block */
+#define STATE_BYTES (sizeof(double) * WF_FOLD_STATE * WF_FOLD_BLOCK)
 
 typedef struct axis {
     bool reduced;
@@ -101,7 +104,8 @@ static layout make_layout(const wf_call *c, int n_out) {
 }
 
 bool wf_reduce_applicable(const wf_call *c) {
-    return c->in[0].dtype == WF_F32 && c->out.dtype == WF_F32 &&
+    const wf_dtype in = c->in[0].dtype;
+    return (in == WF_F32 || in == WF_BF16) && c->out.dtype == WF_F32 &&
            wf_shape_count(&c->in[0].shape) > 0;
 }
 
@@ -111,8 +115,9 @@ int64_t wf_reduce_pieces(const wf_fold *fold, const wf_call *c, int phase) {
     return l.slices == 1 ? 0 : (l.n_kept + WF_FOLD_BLOCK - 1) / WF_FOLD_BLOCK;
 }
 
+/* The state of a block; for bf16, behind it, the values that are being folded as f32. */
 size_t wf_reduce_scratch(const wf_call *c) {
-    return sizeof(double) * WF_FOLD_STATE * WF_FOLD_BLOCK;
+    return STATE_BYTES + (c->in[0].dtype == WF_BF16 ? sizeof(float) * WIDENED : 0);
 }
 
 /* Partials (slices, n_partial, n_kept). */
@@ -159,17 +164,42 @@ static bool next(loops *o) {
 
 /* One block of columns of one kept index, for all of the piece's reduced values. */
 typedef struct block {
-    const float *x;
+    const void *x;    /* float, or bf16 */
+    float *widened;   /* bf16: (WIDENED) */
     int64_t n_cols, rows, row_stride, n_row; /* n_row 0: step columns */
     loops outer;                             /* reduced axes around rows and row */
     double count;
 } block;
 
+static void widen(float *to, const uint16_t *x, int64_t n) {
+    wf_row_cast(WF_BF16, WF_F32)(n, to, (const void *const[]){x}, (const int64_t[]){1, 1});
+}
+
+/* As many rows at a time as fit, a long row in parts. Columns are taken four rows a pass. */
+static void fold_widened(const wf_fold_steps *steps, const block *b, const uint16_t *x,
+                         double *state) {
+    const int64_t n = b->n_row ? b->n_row : b->n_cols, wide = n < WIDENED ? n : WIDENED;
+    const int64_t most = WIDENED / wide < 4 ? 1 : WIDENED / wide / 4 * 4;
+    for (int64_t r = 0; r < b->rows; r += most) {
+        const int64_t rows = b->rows - r < most ? b->rows - r : most;
+        for (int64_t j = 0; j < n; j += wide) {
+            const int64_t cols = n - j < wide ? n - j : wide;
+            if (b->row_stride == cols || rows == 1)
+                widen(b->widened, x + r * b->row_stride + j, rows * cols);
+            for (int64_t i = 0; i < rows && b->row_stride != cols && rows > 1; i++)
+                widen(b->widened + i * cols, x + (r + i) * b->row_stride + j, cols);
+            (b->n_row ? steps->row : steps->cols)(state, b->widened, rows, cols, cols);
+        }
+    }
+}
+
 static void fold_block(const wf_fold *fold, const wf_fold_steps *steps, block *b, double *state) {
-    fold->begin(state, b->x, b->n_cols);
+    if (b->widened) widen(b->widened, b->x, b->n_cols);
+    fold->begin(state, b->widened ? b->widened : b->x, b->n_cols);
     do {
-        const float *x = b->x + b->outer.in;
-        if (b->n_row) steps->row(state, x, b->rows, b->n_row, b->row_stride);
+        const float *x = (const float *)b->x + (b->widened ? 0 : b->outer.in);
+        if (b->widened) fold_widened(steps, b, (const uint16_t *)b->x + b->outer.in, state);
+        else if (b->n_row) steps->row(state, x, b->rows, b->n_row, b->row_stride);
         else steps->cols(state, x, b->rows, b->n_cols, b->row_stride);
     } while (next(&b->outer));
     fold->close(state, b->n_cols, b->count);
@@ -200,8 +230,9 @@ static void deliver(const wf_fold *fold, const sink *to, const double *state, in
     }
 }
 
-static void run_piece(const wf_fold *fold, const layout *whole, const float *x, sink to,
-                      int64_t piece, double *state) {
+/* x is an operand of c, or rows of it; scratch: wf_reduce_scratch(c) bytes. */
+static void run_piece(const wf_fold *fold, const layout *whole, const wf_call *c, const char *x,
+                      sink to, int64_t piece, void *scratch) {
     layout l = *whole;
     const int64_t chunk = piece / l.slices, slice = piece % l.slices;
     const int64_t k0 = narrow(&l, l.chunk_axis, chunk, l.chunks);
@@ -214,7 +245,10 @@ static void run_piece(const wf_fold *fold, const layout *whole, const float *x, 
     if (r0) kept.in += r0 * l.axes[l.slice_axis].in;
 
     /* Innermost axis to columns or row, the last reduced axis left to rows, the others to loops. */
-    block b = {.rows = 1, .count = 1};
+    const bool half = c->in[0].dtype == WF_BF16;
+    const int64_t size = half ? sizeof(uint16_t) : sizeof(float);
+    block b = {.rows = 1, .count = 1,
+               .widened = half ? (float *)((char *)scratch + STATE_BYTES) : NULL};
     axis cols = {.n = 1};
     for (int i = 0; i < l.n_axes; i++)
         if (l.axes[i].reduced) b.count *= (double)l.axes[i].n;
@@ -237,10 +271,10 @@ static void run_piece(const wf_fold *fold, const layout *whole, const float *x, 
     const wf_fold_steps *steps = fold->steps();
     do
         for (int64_t j = 0; j < cols.n; j += WF_FOLD_BLOCK) {
-            b.x = x + kept.in + j;
+            b.x = x + (kept.in + j) * size;
             b.n_cols = cols.n - j < WF_FOLD_BLOCK ? cols.n - j : WF_FOLD_BLOCK;
-            fold_block(fold, steps, &b, state);
-            deliver(fold, &to, state, b.n_cols, kept.out + j * cols.out, cols.out,
+            fold_block(fold, steps, &b, scratch);
+            deliver(fold, &to, scratch, b.n_cols, kept.out + j * cols.out, cols.out,
                     kept.position + j, b.count);
         }
     while (next(&kept));
@@ -287,7 +321,7 @@ void wf_reduce_run(const wf_fold *fold, const wf_call *c, int phase, int64_t fir
                      .partial = l.slices > 1 ? shared : NULL,
                      .n_kept = l.n_kept};
     for (int64_t p = first; p < last; p++) {
-        if (phase == 0) run_piece(fold, &l, c->in[0].data, to, p, scratch);
+        if (phase == 0) run_piece(fold, &l, c, c->in[0].data, to, p, scratch);
         else merge_piece(fold, &l, to, NULL, p);
     }
 }
@@ -318,9 +352,9 @@ void wf_reduce_row_run(const wf_call *c, const wf_row_block *b, void *scratch, v
         to.out += b->first * rows->out;
     }
     l.chunks = l.slices = 1;
-    const float *x = (const float *)c->in[0].data + b->first * rows->in;
+    const char *x = wf_at(&c->in[0], b->first * rows->in);
     rows->n = b->rows;
-    run_piece(fold, &l, x, to, 0, scratch);
+    run_piece(fold, &l, c, x, to, 0, scratch);
 }
 
 size_t wf_reduce_row_fold_bytes(const wf_call *c, int64_t slices) {
