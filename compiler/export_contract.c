@@ -329,6 +329,7 @@ static void write_source(wf_ctext *f, const cut *q, int source) {
 }
 
 bool wf_ctext_contract(wf_ctext *f, const wf_call *call) {
+    if (((const wf_contract_attr *)call->attr)->compute) return false;
     const cut q = cut_of(call);
     const wf_array *y = &call->out;
     const char *element = wf_ctext_type(y->dtype);
@@ -378,6 +379,7 @@ static void write_columns(wf_ctext *f, const wf_contract_attr *c, uint32_t mask)
 
 bool wf_ctext_pack(wf_ctext *f, const wf_call *call) {
     const wf_contract_attr *c = call->attr;
+    if (c->compute) return false;
     const wf_contract_source *s = &c->source[0];
     const wf_array *b = &call->in[0];
     const int64_t cols = product(c, s->col_loops), panels = (cols + WF_PANEL - 1) / WF_PANEL;

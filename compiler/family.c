@@ -309,7 +309,8 @@ static bool subsequence(const wf_family *f, uint32_t base, uint32_t id, int *at)
 static bool fits(const wf_family *f, const candidate *base, const candidate *c, int *at) {
     const wf_contract_attr *p = attr_of(f, base->id), *q = attr_of(f, c->id);
     if (base->loop != c->loop || base->values != c->values || (!c->values &&
-        p->n_sources != q->n_sources) || !subsequence(f, base->id, c->id, at))
+        p->n_sources != q->n_sources) || p->compute != q->compute ||
+        !subsequence(f, base->id, c->id, at))
         return false;
     for (int s = 0; s < q->n_sources; s++)
         if (!same_but(shape_of(f, ins(f, base->id)[2 * at[s] + 1]),

@@ -19,7 +19,8 @@
  * Invariants
  *   - Attributes are plain bytes: a header and n_sources sources, unused entries zero.
  *   - A packed B (rank 1, made by the operation `pack`) stands in the panel layout of
- *     wf_packed_index; its relations are gone, the zeros of its padding are stored. */
+ *     wf_packed_index, or wf_packed_half; its relations are gone, the zeros of its padding are
+ *     stored. */
 #ifndef WEFT_CONTRACT_H
 #define WEFT_CONTRACT_H
 
@@ -35,6 +36,7 @@ enum {
     WF_CONTRACT_GUARDS = 4,
     WF_PANEL = 32 /* columns of a panel of packed B */
 };
+#define WF_BF16_MOST 0x1.fep127 /* the largest finite bf16 */
 
 typedef struct wf_relation {
     int64_t ca, cb, offset, div; /* div >= 1 */
@@ -56,8 +58,18 @@ typedef struct wf_contract_source {
     wf_guard guard[WF_CONTRACT_GUARDS];
 } wf_contract_source;
 
+/* What the products are of. Sums are in f32 in every mode (f64 for f64 operands, which compute in
+ * WF_COMPUTE_F32 only).
+ *   F32    the operands as they are
+ *   F32X3  x = hi + lo, hi = x rounded to bf16 and lo = the rest rounded; products hi hi, hi lo and
+ *          lo hi: within 1e-5 of F32
+ *   BF16   the operands rounded to bf16, nearest even */
+typedef enum wf_compute { WF_COMPUTE_F32, WF_COMPUTE_F32X3, WF_COMPUTE_BF16 } wf_compute;
+
 typedef struct wf_contract_attr {
     int32_t n_sources, rank;
+    int32_t compute; /* wf_compute; in F32X3 and BF16 each operand may be f32 or bf16 */
+    int32_t narrow;  /* and the result is rounded to bf16 if this is 1, not 0 */
     int64_t out[WF_MAX_RANK];
     wf_contract_source source[];
 } wf_contract_attr;
@@ -87,7 +99,17 @@ uint32_t wf_relation_loops(const wf_relation *r, int n);
 /* One source: out[..] of extents `out`, from a and b with the relations in s. */
 wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf_tensor b);
 
-/* The sum of two contractions (handles of contract nodes of one shape and dtype) as one contraction
+/* The same, computed in this mode; `narrow`: with a bf16 result. */
+wf_tensor wf_contract_in(wf_compute compute, bool narrow, wf_shape out,
+                         const wf_contract_source *s, wf_tensor a, wf_tensor b);
+
+/* Contract node `id` of g emitted anew on operands `in` in another mode. None of its sources may be
+ * packed. */
+wf_tensor wf_contract_recast(const wf_graph *g, uint32_t id, const wf_tensor *in,
+                             wf_compute compute, bool narrow);
+
+/* The sum of two contractions (handles of contract nodes of one shape, dtype and mode) as one
+ * contraction
  * with the sources of both, those of a first; A and B of a source are exchanged where that makes
  * its rows those of the first. */
 wf_tensor wf_contract_join(wf_tensor a, wf_tensor b);
@@ -125,6 +147,21 @@ static inline int64_t wf_packed_index(int64_t n_k, int64_t n_cols, int64_t batch
     const int64_t panels = (n_cols + WF_PANEL - 1) / WF_PANEL;
     return ((batch * panels + n / WF_PANEL) * n_k + k) * WF_PANEL + n % WF_PANEL;
 }
+/* In F32X3 and BF16 a packed B is bf16, the panels of cells: two values adjacent in k, the even one
+ * first. Pairs are cut from runs of k, in which an odd end is followed by a 0: the innermost sum
+ * loop of more than one step, or all loops as one run where that saves much padding. */
+typedef struct wf_pairs {
+    int64_t run, cells; /* k in a run; pairs of all runs */
+    int loop;           /* the sum loop that is a run; -1: all of them are */
+} wf_pairs;
+wf_pairs wf_contract_pairs(const wf_contract_source *s);
+/* Where value k of column n of the panel is, which is counted with its batch, in the hi part or,
+ * for F32X3, in the lo part that follows the hi part of each panel. `parts`: 1, for F32X3 2. */
+static inline int64_t wf_packed_half(const wf_pairs *p, int parts, int64_t panel, int64_t k,
+                                     int64_t n, int part) {
+    const int64_t cell = k / p->run * ((p->run + 1) / 2) + k % p->run / 2;
+    return (((panel * parts + part) * p->cells + cell) * WF_PANEL + n) * 2 + k % p->run % 2;
+}
 /* Elements of the packed B of source s; -1 on overflow. */
 int64_t wf_packed_count(const wf_contract_attr *c, const wf_contract_source *s);
 
@@ -133,6 +170,9 @@ int64_t wf_packed_count(const wf_contract_attr *c, const wf_contract_source *s);
 /* Shape rule: a relation stays far from overflow; the loops of a packed operand exist. */
 bool wf_contract_check(wf_infer *q, const wf_contract_source *s, const wf_relation *r);
 bool wf_contract_check_masks(wf_infer *q, const wf_contract_source *s);
+
+/* "f32", "f32x3", "bf16". */
+const char *wf_compute_name(int compute);
 
 /* Attributes as text (contract_text.c). */
 void wf_contract_print(const void *attr, wf_text *t);

@@ -9,7 +9,9 @@
  *
  * What has to hold and is not stored in an operand becomes a guard: that a loop that disappeared is
  * a whole number within its extent (unless an axis of G or Q is that loop, which checks it), and
- * that an axis of P that could not be solved for a loop (a diagonal) equals what it was. */
+ * that an axis of P that could not be solved for a loop (a diagonal) equals what it was.
+ *
+ * It computes in the mode of the contraction. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,8 +249,8 @@ static wf_tensor grad_of(const wf_grad_call *call, int source, int side) {
     wf_shape shape[2] = {wf_shape_of_tensor(call->g), v.shape_q};
     if (side) shape[0] = v.shape_q, shape[1] = wf_shape_of_tensor(call->g);
     for (int k = 0; k < new.n_sum; k++) swap_loop(&new, v.rank_p, shape, k);
-    return side ? wf_contract(v.shape_p, &new, q, call->g)
-                : wf_contract(v.shape_p, &new, call->g, q);
+    return wf_contract_in((wf_compute)c->compute, wf_dtype_of(p) == WF_BF16, v.shape_p, &new,
+                          side ? q : call->g, side ? call->g : q);
 }
 
 void wf_contract_grad(const wf_grad_call *call) {

@@ -95,7 +95,7 @@ bool wf_contract_may_join(wf_tensor a, wf_tensor b) {
     const wf_contract_attr *ca = attr_of(a), *cb = attr_of(b);
     const wf_shape sa = wf_shape_of_tensor(a), sb = wf_shape_of_tensor(b);
     if (!ca || !cb || a.graph != b.graph || !wf_shape_equal(&sa, &sb) ||
-        wf_dtype_of(a) != wf_dtype_of(b))
+        wf_dtype_of(a) != wf_dtype_of(b) || ca->compute != cb->compute)
         return false;
     uint32_t x[2], y[2];
     loops_of(ca, x);
@@ -116,8 +116,9 @@ wf_tensor wf_contract_join_n(const wf_tensor *t, int n) {
         const wf_shape other = wf_shape_of_tensor(t[i]);
         if (!wf_ok(t[i])) return wf_handle(t[0].graph ? t[0].graph : t[i].graph, 0);
         if (!attr_of(t[i]) || t[i].graph != t[0].graph || !wf_shape_equal(&shape, &other) ||
-            wf_dtype_of(t[i]) != wf_dtype_of(t[0]))
-            return refuse(t[0], "only contractions of one dtype and shape can be joined");
+            wf_dtype_of(t[i]) != wf_dtype_of(t[0]) ||
+            attr_of(t[i])->compute != attr_of(t[0])->compute)
+            return refuse(t[0], "only contractions of one dtype, shape and mode can be joined");
         n_sources += attr_of(t[i])->n_sources;
     }
     draft d;
@@ -141,6 +142,24 @@ wf_tensor wf_contract_drop(wf_tensor t, int i) {
     for (int s = 0; ok && s < c->n_sources; s++)
         if (s != i) draft_add(&d, t, s);
     return draft_emit(&d, t, ok);
+}
+
+wf_tensor wf_contract_recast(const wf_graph *g, uint32_t id, const wf_tensor *in,
+                             wf_compute compute, bool narrow) {
+    const wf_node *x = wf_graph_node(g, id);
+    const wf_contract_attr *c = x->attr;
+    if (x->op != &wf_op_contract) return refuse(in[0], "only a contraction has a mode");
+    for (int i = 0; i < c->n_sources; i++)
+        if (c->source[i].packed) return refuse(in[0], "packed operands have a mode already");
+    wf_contract_attr *to = malloc(wf_contract_attr_bytes(c->n_sources));
+    if (!to) return refuse(in[0], "out of memory");
+    memcpy(to, c, wf_contract_attr_bytes(c->n_sources));
+    to->compute = (int32_t)compute;
+    to->narrow = narrow;
+    const wf_tensor y = wf_emit(in[0].graph, &wf_op_contract, to,
+                                wf_contract_attr_bytes(c->n_sources), in, 2 * c->n_sources);
+    free(to);
+    return y;
 }
 
 /* --- packing ---------------------------------------------------------------------------------- */
@@ -201,6 +220,7 @@ wf_tensor wf_contract_pack(const wf_graph *g, uint32_t id, int source, wf_tensor
     memset(&u, 0, sizeof u);
     u.c.n_sources = 1;
     u.c.rank = c->rank;
+    u.c.compute = c->compute;
     wf_contract_source *to = (wf_contract_source *)(u.bytes + sizeof(wf_contract_attr));
     pack_masks(c, s, &to->batch_loops, &to->col_loops);
     /* Rows do not matter to B: weights of another batch size pack alike. */

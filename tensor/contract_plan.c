@@ -472,7 +472,7 @@ static double cost_of(const wf_contract_plan *p) {
 static bool plain_enough(const wf_call *call) {
     const wf_contract_attr *c = call->attr;
     const int64_t count = wf_shape_count(&call->out.shape);
-    if (call->out.dtype != WF_F32 || count <= 0) return false;
+    if (call->out.dtype != WF_F32 || count <= 0 || c->compute) return false;
     for (int i = 0; i < c->n_sources; i++) {
         const wf_contract_source *s = &c->source[i];
         int64_t terms = count;

@@ -376,7 +376,9 @@ static way choose(const wf_call *c, wf_contract_plan *p, wf_lanes *l) {
     return wf_lanes_make(l, p) ? BY_LANES : BY_TILES;
 }
 
-static bool applicable(const wf_call *c) { return wf_dtype_is_real(c->out.dtype); }
+static bool applicable(const wf_call *c) {
+    return wf_dtype_is_real(c->out.dtype) || c->out.dtype == WF_BF16;
+}
 
 static int64_t pieces(const wf_call *c, int phase) {
     wf_contract_plan p;

@@ -2,11 +2,14 @@
  *
  *   contract {sum[3,3,5] A[o0,o1+k0-1,o2+k1-1,k2] B[o3,k0,k1,k2]}     a convolution
  *   contract {sum[9] A[o0,k0] B packed columns[o1] batch[]}           B in panels
+ *   contract {compute=bf16 sum[9] A[o0,k0] B[k0,o1]}                  not in f32
  *   pack     {out[1,7] sum[9] B[k0,o1] columns[o1] batch[]}
  *
  * Output loops are o0, o1, ..., the sum loops of a source k0, k1, ...; each operand has a relation
  * for each axis, (o1+1-k0)/2 where it divides; "if 0<=o1+k0<9" is a guard; " + " stands between
- * sources. The extents of the output loops are the result's. */
+ * sources. The extents of the output loops are the result's, and so is its dtype. */
+#include <string.h>
+
 #include "tensor/attr.h"
 #include "tensor/contract.h"
 
@@ -50,8 +53,13 @@ static void put_mask(wf_text *t, const char *name, uint32_t loops) {
     wf_text_put(t, "]");
 }
 
+static void put_compute(const wf_contract_attr *c, wf_text *t) {
+    if (c->compute) wf_text_put(t, "compute=%s ", wf_compute_name(c->compute));
+}
+
 void wf_contract_print(const void *attr, wf_text *t) {
     const wf_contract_attr *c = attr;
+    put_compute(c, t);
     for (int i = 0; i < c->n_sources; i++) {
         const wf_contract_source *s = &c->source[i];
         put_extents(t, i ? " + sum" : "sum", s->sum, s->n_sum);
@@ -74,6 +82,7 @@ void wf_contract_print(const void *attr, wf_text *t) {
 void wf_pack_print(const void *attr, wf_text *t) {
     const wf_contract_attr *c = attr;
     const wf_contract_source *s = &c->source[0];
+    put_compute(c, t);
     put_extents(t, "out", c->out, c->rank);
     put_extents(t, " sum", s->sum, s->n_sum);
     put_relations(t, " B", c->rank, s->b, s->rank_b);
@@ -195,6 +204,16 @@ static bool read_source(wf_scan *s, int rank, wf_contract_source *to) {
     return read_guards(s, rank, to);
 }
 
+static bool read_compute(wf_scan *s, int32_t *compute) {
+    char name[16];
+    if (!wf_scan_accept(s, "compute=")) return true;
+    const size_t at = s->at;
+    if (!wf_scan_word(s, name, sizeof name, "a mode")) return false;
+    for (*compute = WF_COMPUTE_BF16; *compute >= 0; --*compute)
+        if (strcmp(name, wf_compute_name(*compute)) == 0) return true;
+    return wf_scan_fail(s, at, "expected f32, f32x3 or bf16");
+}
+
 bool wf_contract_parse(wf_attr_parse *p) {
     wf_scan *s = p->scan;
     const int n = p->n_in / 2;
@@ -203,7 +222,9 @@ bool wf_contract_parse(wf_attr_parse *p) {
     if (!c) return false;
     c->n_sources = n;
     c->rank = p->out->shape.rank;
+    c->narrow = p->out->dtype == WF_BF16;
     for (int l = 0; l < c->rank; l++) c->out[l] = p->out->shape.dim[l];
+    if (!read_compute(s, &c->compute)) return false;
     for (int i = 0; i < n; i++)
         if ((i && !wf_scan_expect(s, "+")) || !read_source(s, c->rank, &c->source[i])) return false;
     return true;
@@ -215,7 +236,7 @@ bool wf_pack_parse(wf_attr_parse *p) {
     if (!c) return false;
     wf_contract_source *to = &c->source[0];
     c->n_sources = 1;
-    return read_extents(s, "out", c->out, WF_MAX_RANK, &c->rank) &&
+    return read_compute(s, &c->compute) && read_extents(s, "out", c->out, WF_MAX_RANK, &c->rank) &&
            read_extents(s, "sum", to->sum, WF_CONTRACT_SUMS, &to->n_sum) &&
            read_relations(s, "B", c->rank, to->n_sum, to->b, &to->rank_b) &&
            read_mask(s, "columns", c->rank, &to->col_loops) &&

@@ -19,6 +19,29 @@ uint32_t wf_relation_loops(const wf_relation *r, int n) {
     return loops;
 }
 
+const char *wf_compute_name(int compute) {
+    static const char *const name[] = {"f32", "f32x3", "bf16"};
+    return compute >= 0 && compute < (int)WF_COUNT(name) ? name[compute] : "unknown";
+}
+
+enum { RUN_LONG = 16, K_ONE_RUN = 1024 };
+
+wf_pairs wf_contract_pairs(const wf_contract_source *s) {
+    int64_t n_k = 1;
+    int last = -1;
+    for (int k = 0; k < s->n_sum; k++) {
+        n_k *= s->sum[k];
+        if (s->sum[k] > 1) last = k;
+    }
+    wf_pairs p = {.run = last < 0 ? 1 : s->sum[last], .loop = last};
+    if (p.run % 2 && p.run < RUN_LONG && n_k > p.run && n_k <= K_ONE_RUN) {
+        p.run = n_k;
+        p.loop = -1;
+    }
+    p.cells = n_k / p.run * ((p.run + 1) / 2);
+    return p;
+}
+
 int64_t wf_packed_count(const wf_contract_attr *c, const wf_contract_source *s) {
     int64_t batch = 1, n = 1, k = 1, count;
     for (int l = 0; l < c->rank; l++) {
@@ -27,6 +50,10 @@ int64_t wf_packed_count(const wf_contract_attr *c, const wf_contract_source *s) 
     }
     for (int i = 0; i < s->n_sum; i++)
         if (!wf_mul_i64(k, s->sum[i], &k)) return -1;
+    if (c->compute) {
+        if (k > INT64_MAX / 8) return -1;
+        k = wf_contract_pairs(s).cells * (c->compute == WF_COMPUTE_F32X3 ? 4 : 2);
+    }
     if (!wf_add_i64(n, WF_PANEL - 1, &n)) return -1;
     n -= n % WF_PANEL;
     if (!wf_mul_i64(batch, k, &count) || !wf_mul_i64(count, n, &count)) return -1;
@@ -66,6 +93,23 @@ bool wf_contract_check_masks(wf_infer *q, const wf_contract_source *s) {
     return true;
 }
 
+/* In f32 all operands are of one dtype; else each is f32 or bf16, a packed one bf16. */
+static bool check_dtypes(wf_infer *q, int i) {
+    const wf_contract_attr *c = q->attr;
+    for (int side = 0; side < 2; side++) {
+        const wf_dtype t = q->in[2 * i + side].dtype;
+        const bool packed = side == 1 && c->source[i].packed;
+        if (!c->compute && t != q->in[0].dtype)
+            return wf_infer_fail(q, "operands must be of one dtype, got %s and %s",
+                                 wf_dtype_name(q->in[0].dtype), wf_dtype_name(t));
+        if (c->compute && (packed || t != WF_F32) && t != WF_BF16)
+            return wf_infer_fail(q, "%s is %s; in %s it must be %s", packed ? "a packed operand"
+                                 : "an operand", wf_dtype_name(t), wf_compute_name(c->compute),
+                                 packed ? "bf16" : "f32 or bf16");
+    }
+    return true;
+}
+
 static bool check_source(wf_infer *q, int i) {
     const wf_contract_attr *c = q->attr;
     const wf_contract_source *s = &c->source[i];
@@ -74,10 +118,7 @@ static bool check_source(wf_infer *q, int i) {
         s->n_guards > WF_CONTRACT_GUARDS || s->rank_a < 0 || s->rank_a > WF_MAX_RANK ||
         s->rank_b < 0 || s->rank_b > WF_MAX_RANK)
         return wf_infer_fail(q, "source %d has broken attributes", i);
-    if (a->dtype != q->in[0].dtype || b->dtype != q->in[0].dtype)
-        return wf_infer_fail(q, "operands must be of one dtype, got %s, %s and %s",
-                             wf_dtype_name(q->in[0].dtype), wf_dtype_name(a->dtype),
-                             wf_dtype_name(b->dtype));
+    if (!check_dtypes(q, i)) return false;
     if (a->shape.rank != s->rank_a || b->shape.rank != (s->packed ? 1 : s->rank_b))
         return wf_infer_fail(q, "source %d expects operands of rank %d and %d, got %d and %d", i,
                              s->rank_a, s->packed ? 1 : s->rank_b, a->shape.rank, b->shape.rank);
@@ -100,10 +141,13 @@ static bool infer(wf_infer *q) {
     const wf_contract_attr *c = q->attr;
     if (c->n_sources < 1 || q->n_in != 2 * c->n_sources || c->rank < 0 || c->rank > WF_MAX_RANK)
         return wf_infer_fail(q, "takes two operands for each source");
-    if (!wf_dtype_is_real(q->in[0].dtype))
+    if (c->compute < WF_COMPUTE_F32 || c->compute > WF_COMPUTE_BF16 || c->narrow < 0 ||
+        c->narrow > 1 || (c->narrow && !c->compute))
+        return wf_infer_fail(q, "the mode of computing is broken");
+    if (!c->compute && !wf_dtype_is_real(q->in[0].dtype))
         return wf_infer_fail(q, "operands are %s; they must be f32 or f64",
                              wf_dtype_name(q->in[0].dtype));
-    q->out.dtype = q->in[0].dtype;
+    q->out.dtype = !c->compute ? q->in[0].dtype : c->narrow ? WF_BF16 : WF_F32;
     q->out.shape = wf_shape_make(c->rank, c->out);
     for (int i = 0; i < c->n_sources; i++)
         if (!check_source(q, i)) return false;
@@ -172,6 +216,24 @@ static wf_tensor sample_two_sources(wf_sampler *s) {
     return wf_contract_join(wide, point);
 }
 
+/* The contraction y in f32x3 or bf16, which take f32 operands only. */
+static wf_tensor recast(wf_tensor y, wf_compute compute) {
+    if (!wf_ok(y) || wf_dtype_of(y) != WF_F32) return y;
+    const uint32_t *from = wf_node_in(y.graph, y.id);
+    const wf_tensor in[2] = {wf_handle(y.graph, from[0]), wf_handle(y.graph, from[1])};
+    return wf_contract_recast(y.graph, y.id, in, compute, false);
+}
+
+static wf_tensor sample_mode(wf_sampler *s, int i) {
+    const wf_compute compute = i % 2 ? WF_COMPUTE_F32X3 : WF_COMPUTE_BF16;
+    switch (i / 2) {
+    case 0: return recast(conv_sample(s, WF_SHAPE(2, 4, 5, 3), WF_SHAPE(2, 3, 3, 3),
+                                      (wf_conv_opt){.pad = {1, 1}}), compute);
+    case 1: return recast(wf_matmul(real(s, WF_SHAPE(30, 8)), real(s, WF_SHAPE(8, 40))), compute);
+    default: return recast(wf_matmul(real(s, WF_SHAPE(3, 5)), real(s, WF_SHAPE(5, 7))), compute);
+    }
+}
+
 static wf_tensor sample(wf_sampler *s, int i) {
     if (i < 11) return sample_conv(s, i);
     switch (i) {
@@ -197,6 +259,7 @@ static wf_tensor sample(wf_sampler *s, int i) {
     }
     case 25: return sample_two_sources(s);
     case 26: return wf_matmul(real(s, WF_SHAPE(9, 1)), real(s, WF_SHAPE(1, 1)));
+    case 27: case 28: case 29: case 30: case 31: case 32: return sample_mode(s, i - 27);
     default: return (wf_tensor){0};
     }
 }
@@ -219,7 +282,8 @@ const wf_op wf_op_contract = {
 
 /* --- constructor ------------------------------------------------------------------------------ */
 
-wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf_tensor b) {
+wf_tensor wf_contract_in(wf_compute compute, bool narrow, wf_shape out,
+                         const wf_contract_source *s, wf_tensor a, wf_tensor b) {
     union {
         wf_contract_attr c;
         char bytes[sizeof(wf_contract_attr) + sizeof(wf_contract_source)];
@@ -227,6 +291,8 @@ wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf
     memset(&u, 0, sizeof u);
     u.c.n_sources = 1;
     u.c.rank = out.rank;
+    u.c.compute = (int32_t)compute;
+    u.c.narrow = narrow;
     if (out.rank < 0 || out.rank > WF_MAX_RANK)
         return wf_graph_fail(a.graph ? a.graph : b.graph,
                              "contract: the result would have rank %d, more than %d", out.rank,
@@ -235,4 +301,8 @@ wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf
     memcpy(u.bytes + sizeof(wf_contract_attr), s, sizeof *s);
     const wf_tensor in[2] = {a, b};
     return wf_emit(NULL, &wf_op_contract, u.bytes, sizeof u.bytes, in, 2);
+}
+
+wf_tensor wf_contract(wf_shape out, const wf_contract_source *s, wf_tensor a, wf_tensor b) {
+    return wf_contract_in(WF_COMPUTE_F32, false, out, s, a, b);
 }

@@ -4,15 +4,23 @@
  *   out[wf_packed_index(batch, k, n)] = B[relations of (batch, n, k)], 0 where an index is outside
  *                                       and in the columns past the last
  *
+ * Computing in bf16 or f32x3, out is bf16 at wf_packed_half, and 0 in pairs without a second value.
+ *
  * Attributes: those of a contraction with one source, of which B's relations, the sum loops and the
  * masks batch_loops and col_loops matter. Made by a compiler pass, after differentiation. */
+#include <math.h>
+
 #include "tensor/contract_plan.h"
 
 /* --- infer ------------------------------------------------------------------------------------ */
 
 static bool infer(wf_infer *q) {
     const wf_contract_attr *c = q->attr;
-    if (!wf_dtype_is_real(q->in[0].dtype))
+    const bool halves = c->compute > WF_COMPUTE_F32 && c->compute <= WF_COMPUTE_BF16;
+    if (!halves && c->compute) return wf_infer_fail(q, "the mode of computing is broken");
+    if (halves && q->in[0].dtype != WF_F32 && q->in[0].dtype != WF_BF16)
+        return wf_infer_fail(q, "b is %s; it must be f32 or bf16", wf_dtype_name(q->in[0].dtype));
+    if (!halves && !wf_dtype_is_real(q->in[0].dtype))
         return wf_infer_fail(q, "b is %s; it must be f32 or f64", wf_dtype_name(q->in[0].dtype));
     if (q->in[0].shape.rank != c->source[0].rank_b)
         return wf_infer_fail(q, "b has rank %d, expected %d", q->in[0].shape.rank,
@@ -26,7 +34,7 @@ static bool infer(wf_infer *q) {
     if (!wf_contract_check_masks(q, &c->source[0])) return false;
     const int64_t n = wf_packed_count(c, &c->source[0]);
     if (n < 0) return wf_infer_fail(q, "the packed operand is too large");
-    q->out.dtype = q->in[0].dtype;
+    q->out.dtype = halves ? WF_BF16 : q->in[0].dtype;
     q->out.shape = WF_SHAPE(n);
     return true;
 }
@@ -58,15 +66,47 @@ static void unflatten(const wf_contract_attr *c, uint32_t mask, int64_t i, int64
         }
 }
 
+/* x as a bf16 value. */
+static double rounded(double x) {
+    uint16_t half;
+    wf_store(WF_BF16, &half, x);
+    return wf_load(WF_BF16, &half);
+}
+
+/* Sets element i of k, n and the panel, in panels or in cells. */
+static void put(const wf_call *call, int64_t panel, int64_t k, int64_t n, double x) {
+    const wf_contract_attr *c = call->attr;
+    const wf_contract_source *s = &c->source[0];
+    if (c->compute == WF_COMPUTE_F32) {
+        int64_t n_k = 1;
+        for (int i = 0; i < s->n_sum; i++) n_k *= s->sum[i];
+        wf_set(&call->out, ((panel * n_k + k) * WF_PANEL + n) * call->out.stride[0], x);
+        return;
+    }
+    const wf_pairs p = wf_contract_pairs(s);
+    const int parts = c->compute == WF_COMPUTE_F32X3 ? 2 : 1;
+    double hi = rounded(x), lo = 0;
+    if (parts == 2 && isfinite(x)) {
+        if (isinf(hi)) hi = copysign(WF_BF16_MOST, x);
+        lo = rounded(x - hi);
+    }
+    for (int part = 0; part < parts; part++)
+        wf_set(&call->out, wf_packed_half(&p, parts, panel, k, n, part) * call->out.stride[0],
+               part ? lo : hi);
+}
+
 static void eval(const wf_call *call) {
     const wf_contract_attr *c = call->attr;
     const wf_contract_source *s = &c->source[0];
-    const int64_t total = wf_shape_count(&call->out.shape);
-    int64_t n_k = 1, n_cols = 1;
+    int64_t n_k = 1, n_cols = 1, n_batch = 1;
     for (int i = 0; i < s->n_sum; i++) n_k *= s->sum[i];
     for (int l = 0; l < c->rank; l++)
         if (s->col_loops >> l & 1) n_cols *= c->out[l];
+        else if (s->batch_loops >> l & 1) n_batch *= c->out[l];
     const int64_t panels = (n_cols + WF_PANEL - 1) / WF_PANEL;
+    const int64_t total = n_batch * panels * n_k * WF_PANEL;
+    for (int64_t i = 0; c->compute && i < wf_shape_count(&call->out.shape); i++)
+        wf_set(&call->out, i * call->out.stride[0], 0);
     for (int64_t i = 0; i < total; i++) {
         const int64_t k = i / WF_PANEL % n_k, panel = i / WF_PANEL / n_k;
         const int64_t n = panel % panels * WF_PANEL + i % WF_PANEL;
@@ -77,7 +117,7 @@ static void eval(const wf_call *call) {
             v[c->rank + l] = rest % s->sum[l];
             rest /= s->sum[l];
         }
-        wf_set(&call->out, i * call->out.stride[0], n < n_cols ? value_at(s, &call->in[0], v) : 0);
+        put(call, panel, k, i % WF_PANEL, n < n_cols ? value_at(s, &call->in[0], v) : 0);
     }
 }
 
