@@ -27,12 +27,13 @@ static const struct pass {
     const char *name;
     unsigned bit; /* 0: always */
     wf_status (*run)(const wf_stage *in, wf_stage *out);
+    wf_status (*run_in)(const wf_stage *in, wf_stage *out, wf_precision mode); /* or this */
 } passes[] = {
-    {"written", 0, wf_pass_copy},
-    {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify},
-    {"merge", WF_PASS_MERGE, wf_pass_merge},
-    {"precision", WF_PASS_PRECISION, wf_pass_precision},
-    {"fuse", WF_PASS_FUSE, sink_and_repeat},
+    {"written", 0, wf_pass_copy, NULL},
+    {"simplify", WF_PASS_SIMPLIFY, wf_pass_simplify, NULL},
+    {"merge", WF_PASS_MERGE, wf_pass_merge, NULL},
+    {"precision", WF_PASS_PRECISION, NULL, wf_pass_precision},
+    {"fuse", WF_PASS_FUSE, sink_and_repeat, NULL},
 };
 
 #ifdef WF_DEBUG_CHECKS
@@ -103,13 +104,15 @@ static wf_status written_roots(wf_stage *s, wf_graph *g, const wf_tensor *output
 
 /* Runs the passes before passes[end] over `written`, which stays as it is, and leaves the last
  * stage in *out. */
-static wf_status run_passes(const wf_stage *written, wf_stage *out, unsigned off, size_t end) {
+static wf_status run_passes(const wf_stage *written, wf_stage *out, const wf_compile_opt *o,
+                            size_t end) {
+    const wf_precision mode = wf_precision_resolve(o->precision);
     wf_stage now = *written;
     for (size_t i = 0; i < end; i++) {
         const struct pass *pass = &passes[i];
-        if (pass->bit & off) continue;
+        if (pass->bit & o->off) continue;
         wf_stage next = {0};
-        wf_status s = pass->run(&now, &next);
+        wf_status s = pass->run ? pass->run(&now, &next) : pass->run_in(&now, &next, mode);
         if (now.graph != written->graph) wf_stage_free(&now);
         if (s) return s;
         now = next;
@@ -138,7 +141,7 @@ static wf_status check_memory(const wf_program *p, const wf_compile_opt *o) {
 
 static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *output, int n,
                        const wf_compile_opt *o) {
-    wf_status s = run_passes(written, &p->stage, o->off, WF_COUNT(passes));
+    wf_status s = run_passes(written, &p->stage, o, WF_COUNT(passes));
     if (!s)
         s = wf_recompute_plan(&p->plan, &p->stage, (uint32_t)n, o->off, o->memory, &p->recompute);
     if (!s && checks) s = wf_plan_verify(&p->plan);
@@ -159,9 +162,9 @@ static wf_status build(wf_program *p, const wf_stage *written, const wf_tensor *
 }
 
 static wf_status check_precision(wf_precision p) {
-    if (p == WF_PRECISION_AUTO || p == WF_PRECISION_F32) return WF_OK;
-    return wf_fail(WF_ARGUMENT, "wf_compile: there is no precision %d; WF_PRECISION_AUTO and "
-                   "WF_PRECISION_F32 are there", (int)p);
+    if (wf_precision_name(p)) return WF_OK;
+    return wf_fail(WF_ARGUMENT, "wf_compile: there is no precision %d; WF_PRECISION_AUTO, "
+                   "WF_PRECISION_F32, WF_PRECISION_F32X3 and WF_PRECISION_BF16 are there", (int)p);
 }
 
 static wf_status check_outputs(const wf_graph *g, const wf_tensor *output, int n) {
@@ -228,7 +231,7 @@ wf_status wf_stage_make(wf_stage *out, wf_graph *g, const wf_tensor *outputs, in
     if (s) return s;
     wf_stage written = {0};
     s = written_roots(&written, g, outputs, n, &o);
-    if (!s) s = run_passes(&written, out, o.off, end);
+    if (!s) s = run_passes(&written, out, &o, end);
     free(written.root);
     return s;
 }

@@ -18,13 +18,33 @@ extern "C" {
 
 typedef struct wf_program wf_program;
 
-typedef enum wf_precision { WF_PRECISION_AUTO, WF_PRECISION_F32 } wf_precision;
+/* In which arithmetic contractions of f32 are computed; f64 stays f64. All else is computed in f32,
+ * and sums in f64. Results do not depend on the number of threads in any mode.
+ *   F32    fp32 multiply-add
+ *   F32X3  operands split into two bf16 halves, three products, sums in fp32: within 1e-5 of F32
+ *   BF16   operands rounded to bf16, sums in fp32. What contractions read, and what is kept for the
+ *          backward pass, is stored as bf16; carries, statistics, losses, weights, optimiser state,
+ *          outputs and assigned values stay fp32
+ *   AUTO   F32X3 where the machine multiplies tiles of bf16 (AMX), else F32 */
+typedef enum wf_precision {
+    WF_PRECISION_AUTO,
+    WF_PRECISION_F32,
+    WF_PRECISION_F32X3,
+    WF_PRECISION_BF16
+} wf_precision;
+
+/* "auto", "f32", "f32x3", "bf16"; NULL if there is no such mode. */
+WF_API const char *wf_precision_name(wf_precision p);
+/* The mode of this name into *p. Errors: WF_ARGUMENT. */
+WF_API wf_status wf_precision_parse(wf_precision *p, const char *name);
+/* What AUTO is on this machine; any other mode is itself. */
+WF_API wf_precision wf_precision_resolve(wf_precision p);
 
 /* The passes, in order; each can be switched off (to bisect, and for tests). Name, text. */
 #define WF_PASS_MAP(X)                                                                             \
     X(SIMPLIFY, "simplify") /* fold, common subexpressions, algebra, facts, pads, dead code */     \
     X(MERGE, "merge")       /* packed operands as nodes; sums of contractions */                   \
-    X(PRECISION, "precision") /* compute and storage types; no value is converted twice */         \
+    X(PRECISION, "precision") /* compute and storage types; off: all is f32 (or f64) */            \
     X(FUSE, "fuse")         /* elementwise work in groups, each one pass over memory */            \
     X(CHAIN, "chain")       /* kernels one after another on a block of rows in cache */            \
     X(INPLACE, "inplace")   /* storage reuse, views and placement without copies */                \
@@ -208,6 +228,8 @@ typedef struct wf_runtime_info {
     const char *version, *built_with; /* "0.1.0", "gcc 12.2.0" */
     const char *isa;                  /* of the kernels: WF_ISA, else the best that is here */
     const char *jit;                  /* WF_JIT: off, background, sync */
+    const char *precision;            /* what "auto" is: f32 or f32x3 */
+    bool native_bf16;                 /* the kernels multiply bf16 by an instruction of its own */
     char cpu[128];                    /* "" where the system does not tell */
     int threads, cores;               /* that a program takes by default; that it may use */
     char compiler[1024];              /* of generated code; "" if there is none */

@@ -238,13 +238,14 @@ static bool join(fuser *q, uint32_t group, uint32_t id) {
 
 /* --- the walk --------------------------------------------------------------------------------- */
 
-/* The group that reads the node first, in order; 0: the first reader is something else. */
-static uint32_t first_reader(const fuser *q, uint32_t id) {
+/* The group that reads the node first, in order; 0: the first reader is something else. The reader
+ * `but` does not count. */
+static uint32_t first_reader(const fuser *q, uint32_t id, uint32_t but) {
     uint32_t when = UINT32_MAX, group = 0;
     bool same = true;
     for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
         const uint32_t r = q->reader[i].id, t = q->f->when[r];
-        if (t > when) continue;
+        if (t > when || r == but) continue;
         same = q->reader[i].same && (t < when || same);
         when = t;
         group = q->f->group[r];
@@ -252,8 +253,25 @@ static uint32_t first_reader(const fuser *q, uint32_t id) {
     return same ? group : 0;
 }
 
+/* Rounding to bf16 is done where the value is made: in the group that reads the value first. */
+static uint32_t maker(const fuser *q, uint32_t id) {
+    const uint32_t by = first_reader(q, wf_node_in(q->g, id)[0], id);
+    if (!by || q->group[by].when < id) return 0;
+    for (uint32_t i = q->at[id]; i < q->at[id + 1]; i++) {
+        const reader *r = &q->reader[i];
+        const bool inside = q->f->group[r->id] == by && r->same;
+        if (!inside && q->f->when[r->id] <= q->group[by].when) return 0;
+    }
+    return by;
+}
+
+static bool narrows(const fuser *q, uint32_t id) {
+    return node_of(q, id)->op == &wf_op_cast && node_of(q, id)->type.dtype == WF_BF16 &&
+           wf_fusible(q->g, wf_node_in(q->g, id)[0]);
+}
+
 static bool place(fuser *q, uint32_t id) {
-    const uint32_t by = first_reader(q, id);
+    const uint32_t by = narrows(q, id) ? maker(q, id) : first_reader(q, id, 0);
     if (by && join(q, by, id)) return true;
     if (q->n + 1 >= q->cap) {
         const uint32_t cap = q->cap ? q->cap * 2 : 64;

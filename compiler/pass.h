@@ -12,7 +12,8 @@
  * column where the arrow's line goes on, or one below the other with the arrow on a line of its
  * own; there a line that is indented further goes on with the one before. Outputs are what nothing
  * reads, or what an "outputs" line lists. Where the second does not begin with %, it is the text of
- * the groups' kernels. An arrow without a name is an illustration. */
+ * the groups' kernels. The name of a mode, bf16, means precision in that mode. An arrow without a
+ * name is an illustration. */
 #ifndef WEFT_PASS_H
 #define WEFT_PASS_H
 
@@ -64,7 +65,7 @@ wf_status wf_pass_siblings(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_part_sums(const wf_stage *in, wf_stage *out);
 wf_status wf_pass_slice_sums(const wf_stage *in, wf_stage *out);
 
-wf_status wf_pass_precision(const wf_stage *in, wf_stage *out);
+wf_status wf_pass_precision(const wf_stage *in, wf_stage *out, wf_precision mode); /* not AUTO */
 wf_status wf_pass_sink(const wf_stage *in, wf_stage *out);   /* part of fuse */
 wf_status wf_pass_repeat(const wf_stage *in, wf_stage *out); /* part of fuse */
 

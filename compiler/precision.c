@@ -174,6 +174,33 @@ static wf_status store_half(const wf_stage *in, wf_stage *out) {
     return s;
 }
 
+/* --- modes ------------------------------------------------------------------------------------ */
+
+static const char *const names[] = {
+    [WF_PRECISION_AUTO] = "auto",
+    [WF_PRECISION_F32] = "f32",
+    [WF_PRECISION_F32X3] = "f32x3",
+    [WF_PRECISION_BF16] = "bf16",
+};
+
+const char *wf_precision_name(wf_precision p) {
+    return (unsigned)p < WF_COUNT(names) ? names[p] : NULL;
+}
+
+wf_status wf_precision_parse(wf_precision *p, const char *name) {
+    for (size_t i = 0; i < WF_COUNT(names); i++)
+        if (name && strcmp(name, names[i]) == 0) {
+            *p = (wf_precision)i;
+            return WF_OK;
+        }
+    return wf_fail(WF_ARGUMENT, "there is no precision \"%s\": auto, f32, f32x3, bf16",
+                   name ? name : "");
+}
+
+wf_precision wf_precision_resolve(wf_precision p) {
+    return p == WF_PRECISION_AUTO ? WF_PRECISION_F32 : p;
+}
+
 wf_status wf_pass_precision(const wf_stage *in, wf_stage *out, wf_precision mode) {
     if (mode == WF_PRECISION_BF16) return store_half(in, out);
     caster q = {.compute = mode == WF_PRECISION_F32X3 ? WF_COMPUTE_F32X3 : WF_COMPUTE_F32};

@@ -18,8 +18,9 @@
  *   %7 f32[64,64] = mul %5, %6
  *   %8 f32[64,64] = add %7, %1
  *
- * So a batch norm keeps what it normalises and not the differences from the mean as well. Legal, as
- * elementwise work gives the same bits wherever it is done; worth it, as bytes are counted. */
+ * So a batch norm keeps what it normalises and not the differences from the mean as well. What is
+ * stored as bf16 is widened in every group that reads it. Legal, as elementwise work gives the same
+ * bits wherever it is done; worth it, as bytes are counted. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,10 @@ static bool find_readers(repeater *q) {
             const uint32_t in = wf_node_in(q->g, id)[i];
             uint32_t *last = &q->last[q->owner[in]];
             if (*last < q->f.when[id]) *last = q->f.when[id];
+            if (wf_fuse_widens(q->g, in)) { /* which is read there, in the end */
+                last = &q->last[q->owner[wf_node_in(q->g, in)[0]]];
+                if (*last < q->f.when[id]) *last = q->f.when[id];
+            }
             if (!group_of(q, id)) q->fixed[in] = true;
             q->reader[++n] = id;
             q->next[n] = q->head[in];
@@ -87,8 +92,7 @@ static bool find_readers(repeater *q) {
 
 /* --- what is repeated ------------------------------------------------------------------------- */
 
-/* True if the expression adds, multiplies and compares only. */
-static bool is_cheap(const wf_op *op) {
+bool wf_fuse_cheap(const wf_op *op) {
     for (const char *c = op->expr; c && *c; c++) {
         if (*c == '/') return false;
         if (!isupper((unsigned char)*c)) continue;
@@ -101,9 +105,18 @@ static bool is_cheap(const wf_op *op) {
     return op->expr != NULL;
 }
 
+bool wf_fuse_widens(const wf_graph *g, uint32_t id) {
+    const wf_node *x = wf_graph_node(g, id);
+    return x->op == &wf_op_cast && x->type.dtype == WF_F32 &&
+           wf_graph_node(g, wf_node_in(g, id)[0])->type.dtype == WF_BF16;
+}
+
 static bool group_reads(const repeater *q, uint32_t group, uint32_t in) {
-    for (uint32_t e = q->head[in]; e; e = q->next[e])
-        if (group_of(q, q->reader[e]) == group) return true;
+    for (uint32_t e = q->head[in]; e; e = q->next[e]) {
+        const uint32_t r = q->reader[e];
+        if (group_of(q, r) == group) return true;
+        if (wf_fuse_widens(q->g, r) && group_reads(q, group, r)) return true;
+    }
     return false;
 }
 
@@ -111,7 +124,9 @@ static bool group_reads(const repeater *q, uint32_t group, uint32_t in) {
 static int cost_in(const repeater *q, uint32_t id, uint32_t b, uint32_t when) {
     int cost = 0;
     for (uint32_t i = 0; i < node_of(q, id)->n_in; i++) {
-        const uint32_t in = wf_node_in(q->g, id)[i], owner = q->owner[in];
+        uint32_t in = wf_node_in(q->g, id)[i];
+        if (wf_fuse_widens(q->g, in)) in = wf_node_in(q->g, in)[0];
+        const uint32_t owner = q->owner[in];
         if (q->f.group[q->f.base[in]] == b) continue;
         const bool stored = !q->f.group[owner] || (q->f.stored[owner] && !q->again[owner]);
         if (!stored) return -1;
@@ -124,7 +139,8 @@ static int cost_in(const repeater *q, uint32_t id, uint32_t b, uint32_t when) {
 
 static bool worth(const repeater *q, uint32_t id) {
     const uint32_t a = q->f.group[id];
-    if (!a || !q->f.stored[id] || q->fixed[id] || !is_cheap(node_of(q, id)->op)) return false;
+    if (wf_fuse_widens(q->g, id)) return !q->fixed[id] && (!a || q->f.stored[id]);
+    if (!a || !q->f.stored[id] || q->fixed[id] || !wf_fuse_cheap(node_of(q, id)->op)) return false;
     int gain = 1;
     for (uint32_t e = q->head[id]; e; e = q->next[e]) {
         const uint32_t r = q->reader[e], b = group_of(q, r);
@@ -147,8 +163,11 @@ static wf_tensor copy_of(repeater *q, wf_rewrite *r, uint32_t from, uint32_t gro
     const wf_node *x = node_of(q, from);
     wf_tensor in[3] = {{0}};
     if (q->copy_in[from] != group) {
-        for (uint32_t k = 0; k < x->n_in; k++)
-            in[k] = wf_handle(r->to, r->map[wf_node_in(q->g, from)[k]]);
+        for (uint32_t k = 0; k < x->n_in; k++) {
+            const uint32_t of = wf_node_in(q->g, from)[k];
+            in[k] = wf_fuse_widens(q->g, of) ? copy_of(q, r, of, group)
+                                             : wf_handle(r->to, r->map[of]);
+        }
         q->copy[from] = wf_emit(r->to, x->op, x->attr, x->attr_bytes, in, (int)x->n_in).id;
         q->copy_in[from] = group;
     }

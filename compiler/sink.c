@@ -22,7 +22,8 @@
  *
  * So the gates of a cell, slices of one sum of contractions, join the group of the cell, and the
  * gradient of a sequence joins the steps that read it. Only where the result is read by nothing but
- * parts that do not overlap, all of them for elementwise work: nothing is computed twice. */
+ * parts that do not overlap, all of them for elementwise work: nothing is computed twice, but bf16
+ * widened. */
 #include <stdlib.h>
 
 #include "compiler/fuse.h"
@@ -134,8 +135,9 @@ static void find_sinking(sinker *q) {
 /* Elements [first, first + n) of `axis` of node `id`, in r->to. */
 static wf_tensor part_of(wf_rewrite *r, const sinker *q, uint32_t id, int axis, int64_t first,
                          int64_t n) {
-    if (!q->depth[id]) return wf_slice(wf_handle(r->to, r->map[id]), axis, first, n, 1);
     const wf_node *x = node_of(q, id);
+    if (!q->depth[id] && !wf_fuse_widens(q->g, id))
+        return wf_slice(wf_handle(r->to, r->map[id]), axis, first, n, 1);
     wf_tensor in[OPERANDS];
     for (uint32_t i = 0; i < x->n_in; i++) {
         const uint32_t from = wf_node_in(q->g, id)[i];
@@ -147,12 +149,14 @@ static wf_tensor part_of(wf_rewrite *r, const sinker *q, uint32_t id, int axis, 
     return wf_emit(r->to, x->op, x->attr, x->attr_bytes, in, (int)x->n_in);
 }
 
+/* Equal nodes that an earlier pass left apart stay apart; equal parts are one. */
 static uint32_t rewrite(wf_rewrite *r, uint32_t id, const wf_tensor *in, void *user) {
     const sinker *q = user;
     const wf_node *x = node_of(q, id);
     if (q->depth[id] && !x->name) return in[0].id; /* nobody reads it any more */
-    if (x->op != &wf_op_slice || !q->depth[wf_node_in(q->g, id)[0]])
-        return wf_rewrite_same(r, id, in, NULL);
+    const bool part = x->op == &wf_op_slice && q->depth[wf_node_in(q->g, id)[0]];
+    wf_graph_set_consing(r->to, part);
+    if (!part) return wf_rewrite_same(r, id, in, NULL);
     const wf_slice_attr *a = x->attr;
     const int axis = wf_axis_of(a->axis, x->type.shape.rank);
     return part_of(r, q, wf_node_in(q->g, id)[0], axis, a->first, a->n).id;

@@ -2,6 +2,7 @@
  * the arrow names is run alone, and what comes out must be the text after the arrow, to the letter.
  * How an example is written is told in compiler/pass.h. New files are found without an edit. */
 #include <criterion/criterion.h>
+#include <ctype.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ static const char *find_arrow(const char *line, char pass[32], const char **end)
     const char *head = strstr(line, "-->");
     if (!head) return NULL;
     const char *name = head;
-    while (name > line && name[-1] >= 'a' && name[-1] <= 'z') name--;
+    while (name > line && isalnum((unsigned char)name[-1])) name--;
     if (name == head || head - name > 31 || name - line < 2 || memcmp(name - 2, "--", 2) != 0)
         return NULL;
     memcpy(pass, name, (size_t)(head - name));
@@ -101,9 +102,17 @@ static int each_example(const char *path, void (*run)(const example *e)) {
 
 /* --- running them ----------------------------------------------------------------------------- */
 
+/* The pass that the arrow names, and in which mode. */
+static const char *pass_of(const example *e, wf_precision *mode) {
+    *mode = WF_PRECISION_F32;
+    const bool is_mode = wf_precision_parse(mode, e->pass) == WF_OK;
+    return is_mode ? "precision" : e->pass;
+}
+
 static unsigned all_but(const example *e) {
     unsigned bit = 0;
-#define X(name, text) bit |= strcmp(e->pass, text) == 0 ? WF_PASS_##name : 0;
+    wf_precision mode;
+#define X(name, text) bit |= strcmp(pass_of(e, &mode), text) == 0 ? WF_PASS_##name : 0;
     WF_PASS_MAP(X)
 #undef X
     cr_assert(bit, "%s: there is no pass %s", e->file, e->pass);
@@ -124,9 +133,10 @@ static int unread(wf_graph *g, wf_tensor *out) {
 }
 
 static void put_stage(const example *e, FILE *f, wf_graph *g, const wf_tensor *out, int n) {
-    const wf_compile_opt o = {.off = all_but(e), .threads = 1};
+    wf_compile_opt o = {.off = all_but(e), .threads = 1};
+    const char *stage = pass_of(e, &o.precision);
     wf_stage s = {0};
-    cr_assert_eq(wf_stage_make(&s, g, out, n, o, e->pass), WF_OK, "%s: %s", e->file, wf_error());
+    cr_assert_eq(wf_stage_make(&s, g, out, n, o, stage), WF_OK, "%s: %s", e->file, wf_error());
     cr_assert_eq(wf_verify(&s, e->pass), WF_OK, "%s: %s", e->file, wf_error());
     if (strstr(e->after, "outputs")) wf_stage_write(&s, f);
     else wf_graph_dump(s.graph, f);

@@ -195,11 +195,14 @@ static const option step_options[] = {
 static const option_group step_group = {"The training step", step_options,
                                         WF_COUNT(step_options)};
 
+#define PRECISION                                                                                  \
+    {"precision", "MODE", OPTION_CHOICE, AT(precision), .fallback = "auto",                       \
+     .choices = "auto|f32|f32x3|bf16",                                                             \
+     .help = "arithmetic of the contractions; bf16: half the memory; auto: f32x3 or f32"}
 #define COMPUTING                                                                                  \
     {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",       \
      .help = "worker threads; 0: one a core; results do not depend on it"},                        \
-    {"precision", "MODE", OPTION_CHOICE, AT(precision), .fallback = "f32", .choices = "f32",       \
-     .help = "arithmetic of the contractions"}
+    PRECISION
 static const option machine_options[] = {
     {"batch", "N", OPTION_INTEGER, AT(batch), .least = 1, .most = 4096, .fallback = "8",
      .help = "clips computed at once"},
@@ -207,6 +210,9 @@ static const option machine_options[] = {
 };
 static const option_group machine_group = {"Computing", machine_options,
                                            WF_COUNT(machine_options)};
+static const option precision_options[] = {PRECISION};
+static const option_group precision_group = {"Computing", precision_options,
+                                             WF_COUNT(precision_options)};
 static const option team_options[] = {COMPUTING};
 static const option_group team_group = {"Computing", team_options, WF_COUNT(team_options)};
 
@@ -263,7 +269,7 @@ static const command commands[] = {
      .run = command_summary},
     {.name = "graph",
      .summary = "Draws the graph of a training step, at any stage of the compiler.",
-     .groups = {&graph_group, &step_group},
+     .groups = {&graph_group, &step_group, &precision_group},
      .examples = "  convlstm graph --out step.svg\n"
                  "  convlstm graph --stage merge --nodes 20 --out step.png\n"
                  "  convlstm graph --stage written --fold none --frames 3 --out step.dot\n",
@@ -326,7 +332,9 @@ char *settings_text(const char *name, const settings *given, const char *data) {
 
 wf_compile_opt compile_options(const settings *s) {
     const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.precision = WF_PRECISION_F32,
+    wf_precision precision = WF_PRECISION_AUTO;
+    if (s->precision) wf_precision_parse(&precision, s->precision); /* one of the choices */
+    return (wf_compile_opt){.precision = precision,
                             .threads = (int)s->threads,
                             .most_bytes = available < INT64_MAX ? (size_t)available : 0};
 }
