@@ -78,22 +78,25 @@ static const char *const flags_all[] = {
     "-ffp-contract=off",
     "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-fno-builtin", "-fPIC",
     "-shared", "-w", "-x", "c"};
-static const char *const flags_isa[][6] = {
+enum { ISA_FLAGS = 7 };
+static const char *const flags_isa[][ISA_FLAGS] = {
     [WF_ISA_SCALAR] = {NULL},
     [WF_ISA_AVX2] = {"-mavx2", "-mfma", NULL},
     [WF_ISA_AVX512] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
                        "-mprefer-vector-width=512"},
 };
+static const char flag_bf16[] = "-mavx512bf16";
 /* What is left of a row after whole vectors goes one by one, not by shorter vectors: a quarter less
  * time in gcc, for rows where little or nothing is left. */
 static const char *const flags_whole[] = {"--param", "vect-epilogues-nomask=0"};
-enum { FLAGS = WF_COUNT(flags_all) + WF_COUNT(flags_whole) + 6 };
+enum { FLAGS = WF_COUNT(flags_all) + WF_COUNT(flags_whole) + ISA_FLAGS + 1 };
 
 static size_t write_flags(const char *flags[FLAGS + 1], bool tails) {
     const char *const *isa = flags_isa[wf_isa_get()];
     size_t n = 0;
     while (n < WF_COUNT(flags_all)) flags[n] = flags_all[n], n++;
-    for (int i = 0; i < 6 && isa[i]; i++) flags[n++] = isa[i];
+    for (int i = 0; i < ISA_FLAGS && isa[i]; i++) flags[n++] = isa[i];
+    if (wf_cpu_has_bf16()) flags[n++] = flag_bf16;
     for (size_t i = 0; i < WF_COUNT(flags_whole) && !tails; i++) flags[n++] = flags_whole[i];
     flags[n] = NULL;
     return n;

@@ -16,10 +16,14 @@
  *         }
  *     }
  *
+ * Rows of bf16 are widened, a block at a time, into floats before the loop over elements, and
+ * rounded from floats behind it, so that this loop has one width of vectors.
+ *
  * Invariants
  *   - A value has the type it would have in memory, also between steps: fused and unfused bits are
  *     the same. Operations compute as tensor/kernels/rows_types.h says (integers one size wider).
- *   - All loads of an element come before its stores: an output may be the memory of an operand. */
+ *   - All loads of an element come before its stores: an output may be the memory of an operand.
+ *     Of a block's, where it has bf16. */
 #define _GNU_SOURCE /* open_memstream */
 #include "compiler/code_text.h"
 
@@ -71,8 +75,10 @@ static const char libm[] =
     "#define __builtin_sqrtf sqrt_signed_f32\n#define __builtin_sqrt sqrt_signed_f64\n"
     "#endif\n\n";
 
-/* As in tensor/kernels/rows_cast.c. */
+/* As in tensor/kernels/rows_cast.inc. */
 static const char conversions[] =
+    "#define BLOCK_SIZE 256\n"
+    "#define BLOCK(name) float name[BLOCK_SIZE] __attribute__((aligned(64)))\n"
     "WF_FN unsigned flushed(unsigned u) { return u & 0x7f800000u ? u : u & 0x80000000u; }\n"
     "WF_FN float from_bf16(unsigned short h) {\n"
     "    return wf_from_bits(flushed((unsigned)h << 16));\n"
@@ -81,6 +87,25 @@ static const char conversions[] =
     "    const unsigned u = wf_bits(f), v = flushed(u);\n"
     "    const unsigned rounded = (v + 0x7fff + ((v >> 16) & 1)) >> 16;\n"
     "    return (u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40 : rounded;\n"
+    "}\n"
+    "WF_FN void widen_run(long n, float *o, const unsigned short *x) {\n"
+    "#pragma omp simd\n"
+    "    for (long i = 0; i < n; i++) o[i] = from_bf16(x[i]);\n"
+    "}\n"
+    "WF_FN void narrow_run(long n, unsigned short *o, const float *x) {\n"
+    "    long whole = 0;\n"
+    "#ifdef __AVX512BF16__\n"
+    "    typedef float lanes __attribute__((vector_size(64), aligned(4)));\n"
+    "    typedef short halves __attribute__((vector_size(32), aligned(2)));\n"
+    "    for (; whole + 16 <= n; whole += 16) {\n"
+    "        const lanes from = *(const lanes *)(x + whole);\n"
+    "        halves to;\n"
+    "        __asm__(\"vcvtneps2bf16 %1, %0\" : \"=v\"(to) : \"v\"(from));\n"
+    "        *(halves *)(o + whole) = to;\n"
+    "    }\n"
+    "#endif\n"
+    "#pragma omp simd\n"
+    "    for (long i = whole; i < n; i++) o[i] = to_bf16(x[i]);\n"
     "}\n";
 
 /* --- what a step calls ------------------------------------------------------------------------ */
@@ -262,8 +287,49 @@ static void write_index(FILE *f, const wf_group_place *p, bool column) {
         fputs("[i]", f);
 }
 
+/* True if value i is read by steps that widen bf16, and by nothing else. */
+static bool only_widened(const wf_group *g, uint16_t value) {
+    for (int i = 0; i < g->n_step; i++)
+        for (int k = 0; k < g->step[i].n_in; k++)
+            if (g->step[i].in[k] == value &&
+                (g->step[i].op != &wf_op_cast || g->step[i].dtype != WF_F32))
+                return false;
+    return true;
+}
+
+/* True if operand i, output k is a row of bf16 that is converted a block at a time. */
+static bool in_block(const wf_group *g, uint16_t i) {
+    return g->in[i].dtype == WF_BF16 && g->in[i].col_stride == 1 && !one_column(g) &&
+           is_read(g, i) && only_widened(g, i);
+}
+
+static bool out_block(const wf_group *g, int k) {
+    const wf_group_step *s = &g->step[g->out_value[k] - g->n_in];
+    if (g->out[k].dtype != WF_BF16 || g->out[k].col_stride != 1 || one_column(g)) return false;
+    if (s->op != &wf_op_cast || dtype_of(g, s->in[0]) != WF_F32) return false;
+    for (int i = 0; i < g->n_step; i++) /* it is read as bf16, too */
+        for (int j = 0; j < g->step[i].n_in; j++)
+            if (g->step[i].in[j] == g->out_value[k]) return false;
+    return true;
+}
+
+static bool has_blocks(const wf_group *g) {
+    bool any = false;
+    for (uint16_t i = 0; i < g->n_in; i++) any = any || in_block(g, i);
+    for (int k = 0; k < g->n_out; k++) any = any || out_block(g, k);
+    return any;
+}
+
+/* The output whose block step i fills; -1: none. */
+static int block_of(const wf_group *g, int i) {
+    for (int k = 0; k < g->n_out; k++)
+        if (g->out_value[k] == g->n_in + i && out_block(g, k)) return k;
+    return -1;
+}
+
 /* Addresses of a row, and what is the same for all of its elements. */
 static void write_bases(FILE *f, const wf_group *g, bool column) {
+    const char *block = has_blocks(g) ? " + b" : "";
     for (uint16_t i = 0; i < g->n_in; i++) {
         const wf_group_place *p = &g->in[i];
         const char *type = types[p->dtype].memory;
@@ -273,39 +339,57 @@ static void write_bases(FILE *f, const wf_group *g, bool column) {
         else
             fprintf(f, "        const %s v%d = *((const %s *)p[%d]", type, i, type, i);
         write_row_start(f, p->row_stride, column);
-        fputs(moves(p, column) ? ";\n" : ");\n", f);
+        fprintf(f, "%s;\n", moves(p, column) ? block : ")");
     }
     for (int k = 0; k < g->n_out; k++) {
         const char *type = types[g->out[k].dtype].memory;
         fprintf(f, "        %s *o%d = (%s *)p[%d]", type, k, type, g->n_in + k);
         write_row_start(f, g->out[k].row_stride, column);
-        fputs(";\n", f);
+        fprintf(f, "%s;\n", moves(&g->out[k], column) ? block : "");
     }
 }
 
-static void write_elements(FILE *f, const wf_group *g, bool column) {
-    fprintf(f, "#pragma omp simd\n        for (long i = 0; i < %s; i++) {\n",
-            column ? "rows" : "cols");
-    for (uint16_t i = 0; i < g->n_in; i++) {
-        if (!moves(&g->in[i], column) || !is_read(g, i)) continue;
-        fprintf(f, "            const %s v%d = p%d", types[g->in[i].dtype].memory, i, i);
-        write_index(f, &g->in[i], column);
-        fputs(";\n", f);
-    }
-    for (int i = 0; i < g->n_step; i++) {
-        const wf_group_step *s = &g->step[i];
-        char name[CALL_NAME];
-        call_name(g, s, name);
+/* One step: by its function, or from and to the blocks. */
+static void write_step(FILE *f, const wf_group *g, int i) {
+    const wf_group_step *s = &g->step[i];
+    const int block = block_of(g, i);
+    char name[CALL_NAME];
+    call_name(g, s, name);
+    if (block >= 0) {
+        fprintf(f, "            t%d[i] = v%d;\n", block, s->in[0]);
+    } else if (s->in[0] < g->n_in && in_block(g, s->in[0])) {
+        fprintf(f, "            const float v%d = w%d[i];\n", g->n_in + i, s->in[0]);
+    } else {
         fprintf(f, "            const %s v%d = %s(", type_of(s), g->n_in + i, name);
         for (int k = 0; k < s->n_in; k++) fprintf(f, "%sv%d", k ? ", " : "", s->in[k]);
         fputs(");\n", f);
     }
+}
+
+static void write_elements(FILE *f, const wf_group *g, bool column) {
+    for (uint16_t i = 0; i < g->n_in; i++)
+        if (in_block(g, i))
+            fprintf(f, "        BLOCK(w%d);\n        widen_run(n, w%d, p%d);\n", i, i, i);
+    for (int k = 0; k < g->n_out; k++)
+        if (out_block(g, k)) fprintf(f, "        BLOCK(t%d);\n", k);
+    fprintf(f, "#pragma omp simd\n        for (long i = 0; i < %s; i++) {\n",
+            column ? "rows" : has_blocks(g) ? "n" : "cols");
+    for (uint16_t i = 0; i < g->n_in; i++) {
+        if (!moves(&g->in[i], column) || !is_read(g, i) || in_block(g, i)) continue;
+        fprintf(f, "            const %s v%d = p%d", types[g->in[i].dtype].memory, i, i);
+        write_index(f, &g->in[i], column);
+        fputs(";\n", f);
+    }
+    for (int i = 0; i < g->n_step; i++) write_step(f, g, i);
     for (int k = 0; k < g->n_out; k++) {
+        if (out_block(g, k)) continue;
         fprintf(f, "            o%d", k);
         write_index(f, &g->out[k], column);
         fprintf(f, " = v%d;\n", g->out_value[k]);
     }
     fputs("        }\n", f);
+    for (int k = 0; k < g->n_out; k++)
+        if (out_block(g, k)) fprintf(f, "        narrow_run(n, o%d, t%d);\n", k, k);
 }
 
 /* What follows the name. */
@@ -315,9 +399,12 @@ static void write_body(FILE *f, const wf_group *g) {
     fputs("(void *const p[], long rows, long cols) {\n", f);
     if (width) fprintf(f, "    if (cols == %lld) cols *= rows, rows = 1;\n", (long long)width);
     fputs(column ? "    {\n" : "    for (long r = 0; r < rows; r++) {\n", f);
+    if (has_blocks(g))
+        fputs("    for (long b = 0; b < cols; b += BLOCK_SIZE) {\n"
+              "        const long n = cols - b < BLOCK_SIZE ? cols - b : BLOCK_SIZE;\n", f);
     write_bases(f, g, column);
     write_elements(f, g, column);
-    fputs("    }\n}\n", f);
+    fputs(has_blocks(g) ? "    }\n    }\n}\n" : "    }\n}\n", f);
 }
 
 bool wf_code_name(const wf_group *g, char name[WF_CODE_NAME]) {

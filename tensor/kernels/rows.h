@@ -29,6 +29,10 @@ extern const wf_rows wf_rows_plain, wf_rows_avx2, wf_rows_avx512;
 const wf_rows *wf_rows_get(void);
 
 /* The conversion of one element; NULL where there is only the reference. */
+typedef struct wf_casts {
+    wf_row_fn *row[WF_N_DTYPE][WF_N_DTYPE]; /* [from][to] */
+} wf_casts;
+extern const wf_casts wf_casts_plain, wf_casts_avx2, wf_casts_avx512, wf_casts_avx512bf16;
 wf_row_fn *wf_row_cast(wf_dtype from, wf_dtype to);
 
 /* Pieces of about 16 Ki elements of out. */
