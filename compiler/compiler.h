@@ -189,7 +189,8 @@ WF_API wf_status wf_profile_read(const wf_program *p, wf_profile_info *out);
 
 /* Of launch i of wf_profile_info.launches. Texts belong to the program, until the next start. */
 typedef struct wf_profile_row {
-    const char *name;     /* the kernel: "contract f32[8,32,32,256] sum[3,3,64]" */
+    const char *name;     /* the kernel: "contract f32[8,32,32,256] sum[3,3,64]"; if it computes in
+                             another mode: "contract in bf16 f32[8,32,32,256] sum[3,3,64]" */
     const char *scope;    /* in the model: "convlstm1/t3", with primes if it is a gradient */
     double seconds;       /* by which it moved the end of the run */
     double busy;          /* of all workers together */

@@ -77,6 +77,8 @@ void wf_runtime_describe(wf_runtime_info *info) {
 #endif
         .isa = wf_isa_name(wf_isa_get()),
         .jit = modes[wf_code_mode_get()],
+        .precision = wf_precision_name(wf_precision_resolve(WF_PRECISION_AUTO)),
+        .native_bf16 = wf_cpu_has_bf16(),
         .threads = wf_threads(),
         .cores = omp_get_num_procs(),
     };

@@ -139,6 +139,15 @@ static void put_group(words *t, const wf_plan *p, const wf_fused *g) {
     if (more) put_number(t, ", +", more);
 }
 
+/* The mode of a contraction or of packing for one, if it is not f32. */
+static void put_mode(words *t, const wf_launch *l) {
+    if (l->copy || (l->call.op != &wf_op_contract && l->call.op != &wf_op_pack)) return;
+    const wf_contract_attr *a = l->call.attr;
+    if (a->compute == WF_COMPUTE_F32) return;
+    put(t, " in ");
+    put(t, wf_compute_name(a->compute));
+}
+
 static void put_launch(words *t, const wf_plan *p, const wf_launch *l) {
     if (l->group) {
         const wf_fused *g = &p->fusion.list[p->sweep[l->group - 1].fused];
@@ -150,6 +159,7 @@ static void put_launch(words *t, const wf_plan *p, const wf_launch *l) {
     }
     if (l->merges) put(t, "merge of ");
     put(t, l->copy ? "copy" : l->call.op->name);
+    put_mode(t, l);
     if (!l->copy && l->call.op->kind == WF_KIND_REDUCE) {
         put_type(t, &wf_graph_node(p->graph, wf_node_in(p->graph, l->node)[0])->type);
         put(t, " ->");

@@ -42,6 +42,8 @@ static void print_json(const wf_runtime_info *r, const memory_state *m, bool pro
     row_text(&line, "built_with", r->built_with);
     row_text(&line, "cpu", r->cpu);
     row_text(&line, "isa", r->isa);
+    row_text(&line, "precision_auto", r->precision);
+    row_flag(&line, "native_bf16", r->native_bf16);
     row_integer(&line, "cores", r->cores);
     row_integer(&line, "threads", r->threads);
     row_integer(&line, "memory_bytes", m->total);
@@ -64,6 +66,8 @@ static void print_table(const wf_runtime_info *r, const memory_state *m, bool pr
     printf("%-12s %s, %d core%s\n", "processor", *r->cpu ? r->cpu : "unknown", r->cores,
            r->cores == 1 ? "" : "s");
     printf("%-12s %s\n", "kernels", r->isa);
+    printf("%-12s auto is %s; bf16 is %s\n", "precision", r->precision,
+           r->native_bf16 ? "native" : "emulated: half the memory, but slower than f32");
     printf("%-12s %d%s\n", "threads", r->threads,
            r->threads > r->cores ? "  (more than cores: slower; see OMP_NUM_THREADS)" : "");
     if (m->available == INT64_MAX)

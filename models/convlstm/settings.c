@@ -6,6 +6,7 @@
 
 #include "models/program/config.h"
 #include "models/program/machine.h"
+#include "models/program/precision.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -195,10 +196,7 @@ static const option step_options[] = {
 static const option_group step_group = {"The training step", step_options,
                                         WF_COUNT(step_options)};
 
-#define PRECISION                                                                                  \
-    {"precision", "MODE", OPTION_CHOICE, AT(precision), .fallback = "auto",                       \
-     .choices = "auto|f32|f32x3|bf16",                                                             \
-     .help = "arithmetic of the contractions; bf16: half the memory; auto: f32x3 or f32"}
+#define PRECISION OPTION_PRECISION(offsetof(settings, precision))
 #define COMPUTING                                                                                  \
     {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",       \
      .help = "worker threads; 0: one a core; results do not depend on it"},                        \
@@ -332,9 +330,7 @@ char *settings_text(const char *name, const settings *given, const char *data) {
 
 wf_compile_opt compile_options(const settings *s) {
     const int64_t available = machine_memory().available;
-    wf_precision precision = WF_PRECISION_AUTO;
-    if (s->precision) wf_precision_parse(&precision, s->precision); /* one of the choices */
-    return (wf_compile_opt){.precision = precision,
+    return (wf_compile_opt){.precision = precision_of(s->precision),
                             .threads = (int)s->threads,
                             .most_bytes = available < INT64_MAX ? (size_t)available : 0};
 }

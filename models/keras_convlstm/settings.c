@@ -1,7 +1,10 @@
 /* The options of keras_convlstm, and its commands. */
 #include "models/keras_convlstm/settings.h"
 
+#include <stddef.h>
+
 #include "models/program/machine.h"
+#include "models/program/precision.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -13,6 +16,7 @@ static const option network_options[] = {
      .help = "the 3-D convolution sees no later frame; the example's sees the one to predict"},
     {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
      .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_PRECISION(offsetof(settings, precision)),
 };
 static const option_group network_group = {"Network", network_options, WF_COUNT(network_options)};
 
@@ -115,6 +119,7 @@ wf_status open_test(clips **out, int64_t *first, const settings *s) {
 
 wf_compile_opt compile_options(const settings *s) {
     const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.threads = (int)s->threads,
+    return (wf_compile_opt){.precision = precision_of(s->precision),
+                            .threads = (int)s->threads,
                             .most_bytes = available < INT64_MAX ? (size_t)available : 0};
 }

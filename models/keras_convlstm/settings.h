@@ -11,6 +11,7 @@ typedef struct settings {
     const char *npy, *mnist, *out, *resume, *weights, *profile;
     int64_t seed, clips, size, test, hidden, batch, steps, validate_every, save_every, log_every;
     int64_t threads, statistics;
+    const char *precision;
     double lr, clip;
     bool causal;
 } settings;

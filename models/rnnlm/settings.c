@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/program/precision.h"
 #include "models/text/paragraphs.h"
 #include "models/text/text.h"
 
@@ -37,6 +38,7 @@ static const option model_options[] = {
      .help = "deep: LSTM layers"},
     {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
      .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_PRECISION(offsetof(settings, precision)),
 };
 static const option_group model_group = {"Model", model_options, WF_COUNT(model_options)};
 

@@ -9,6 +9,7 @@
 typedef struct settings {
     const char *text, *unit, *model, *out, *resume, *weights, *profile;
     int64_t least, hidden, projection, layers, steps, batch, epochs, seed, length, threads;
+    const char *precision;
     double lr, clip, dropout, temperature;
 } settings;
 

@@ -1,9 +1,11 @@
 /* The options of shi2015, and its commands. */
 #include "models/shi2015/settings.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "models/program/machine.h"
+#include "models/program/precision.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -22,6 +24,7 @@ static const option network_options[] = {
              "its parameter counts"},
     {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
      .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_PRECISION(offsetof(settings, precision)),
 };
 static const option_group network_group = {"Network", network_options, WF_COUNT(network_options)};
 
@@ -118,6 +121,7 @@ clips_opt sequences(const settings *s, int64_t count, int64_t part) {
 
 wf_compile_opt compile_options(const settings *s) {
     const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.threads = (int)s->threads,
+    return (wf_compile_opt){.precision = precision_of(s->precision),
+                            .threads = (int)s->threads,
                             .most_bytes = available < INT64_MAX ? (size_t)available : 0};
 }

@@ -10,6 +10,7 @@ typedef struct settings {
     const char *mnist, *hidden, *peephole, *out, *resume, *weights, *profile;
     int64_t seed, clips, digits, test, batch, steps, validate_every, save_every, log_every;
     int64_t kernel_input, kernel, threads;
+    const char *precision;
     double lr, clip;
 } settings;
 

@@ -26,6 +26,7 @@ typedef struct settings {
     bool json;
     /* machine */
     int64_t threads;
+    const char *precision;
 } settings;
 
 extern const program srivastava_program_table;
