@@ -81,6 +81,9 @@ X86 := $(filter x86_64 amd64,$(shell uname -m))
 $(B)/tensor/kernels/%_avx2.o:   ISA = $(if $(X86),-O3 -mavx2 -mfma)
 $(B)/tensor/kernels/%_avx512.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl \
                                         -mavx2 -mfma -mprefer-vector-width=512)
+$(B)/tensor/kernels/%_avx512bf16.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq \
+                                            -mavx512vl -mavx512bf16 -mavx2 -mfma \
+                                            -mprefer-vector-width=512)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

@@ -29,7 +29,7 @@ static size_t take(size_t *used, int64_t n, size_t size) {
 
 /* Lays the tables and buffers of a worker out over `base`; returns the bytes needed. */
 static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
-    size_t used = 0, at[8];
+    size_t used = 0, at[9];
     at[0] = take(&used, p->m_rows, sizeof(int64_t));
     at[1] = take(&used, p->m_rows, sizeof(int64_t));
     at[2] = take(&used, p->m_rows, sizeof(wf_tile));
@@ -38,6 +38,7 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     at[5] = take(&used, WF_TILE_M * WF_TILE_N, sizeof(float));
     at[6] = take(&used, p->u_floats, sizeof(float));
     at[7] = take(&used, p->v_floats, sizeof(float));
+    at[8] = take(&used, p->stage_floats, sizeof(float));
     if (!w) return used;
     w->m_u = (int64_t *)(base + at[0]);
     w->m_out = (int64_t *)(base + at[1]);
@@ -47,6 +48,7 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     w->tile_space = (float *)(base + at[5]);
     w->u_space = (float *)(base + at[6]);
     w->v_space = (float *)(base + at[7]);
+    w->stage = (float *)(base + at[8]);
     return used;
 }
 
@@ -97,6 +99,18 @@ static void cut_tiles(wf_piece *w, const wf_loaded *x) {
     }
 }
 
+/* The segments of f32x3: hi hi, hi lo and lo hi of each. */
+static void three_products(const wf_piece *w, wf_loaded *x) {
+    for (int64_t s = x->n_seg - 1; s >= 0; s--) {
+        const int64_t u = w->u_seg[s], v = w->v_seg[s];
+        for (int i = 0; i < 3; i++) {
+            w->u_seg[3 * s + i] = u + (i == 2 ? x->u_lo : 0);
+            w->v_seg[3 * s + i] = v + (i == 1 ? x->v_lo : 0);
+        }
+    }
+    x->n_seg *= 3;
+}
+
 /* The sum loops of the chunk, or their part in `part`, as segments of one strided run each. */
 static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) {
     const int rank = w->p->c->rank, n_sum = x->sp->s->n_sum;
@@ -133,6 +147,7 @@ static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) 
         }
         x->n_seg *= n[k];
     }
+    if (w->p->parts == 2) three_products(w, x);
 }
 
 /* Segments of the part of the chunk in which V, at these outer columns, has elements. Padding adds
@@ -279,7 +294,7 @@ static void run_source(wf_piece *w, int i, const float *packed, float *out) {
     bool first = true;
     do {
         wf_load_u(w, &x, first, r);
-        x.r = r;
+        x.r = wf_cell_range(p, &sp, &r);
         wf_load_v(w, &x, r, packed);
         if (first || sp.u_mode != WF_FROM_BOX) cut_tiles(w, &x);
         compute_chunk(w, &x, out, i > 0 || !first);
@@ -324,7 +339,8 @@ static bool locate(wf_piece *w, int64_t i) {
 
 static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
                     const float *shared) {
-    wf_piece w = {.p = p, .kernels = wf_tile_table_for(wf_isa_get())};
+    wf_piece w = {.p = p, .kernels = p->parts ? wf_tile_cells_for(wf_isa_get())
+                                              : wf_tile_table_for(wf_isa_get())};
     lay_out(&w, p, scratch);
     for (int64_t i = first; i < last; i++) {
         if (!locate(&w, i)) continue;
@@ -353,14 +369,17 @@ static int64_t pack_pieces(const wf_contract_plan *p) {
     return n;
 }
 
-static void pack(const wf_contract_plan *p, int64_t first, int64_t last, float *shared) {
+static void pack(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                 float *shared) {
+    wf_piece w;
+    lay_out(&w, p, scratch);
     for (int s = 0; s < p->c->n_sources; s++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, s, &sp);
         if (!sp.packed_floats) continue;
         const int64_t n = p->batch * ceil_div(p->n, WF_PANEL);
         for (int64_t i = first < 0 ? 0 : first; i < last && i < n; i++)
-            wf_contract_pack_panel(p, &sp, i, shared + i * sp.n_k * WF_PANEL);
+            wf_contract_pack_panel(p, &sp, i, w.stage, shared + i * sp.k_rows * WF_PANEL);
         first -= n;
         last -= n;
         shared += sp.packed_floats;
@@ -372,8 +391,8 @@ static void pack(const wf_contract_plan *p, int64_t first, int64_t last, float *
 typedef enum way { BY_REFERENCE, BY_LANES, BY_TILES } way;
 
 static way choose(const wf_call *c, wf_contract_plan *p, wf_lanes *l) {
-    if (!wf_contract_plan_make(p, c)) return BY_REFERENCE;
-    return wf_lanes_make(l, p) ? BY_LANES : BY_TILES;
+    if (c->out.dtype == WF_BF16 || !wf_contract_plan_make(p, c)) return BY_REFERENCE;
+    return !p->parts && wf_lanes_make(l, p) ? BY_LANES : BY_TILES;
 }
 
 static bool applicable(const wf_call *c) {
@@ -412,7 +431,7 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
     wf_lanes l;
     const way by = choose(c, &p, &l);
     if (by == BY_TILES && phase == 0) {
-        pack(&p, first, last, shared);
+        pack(&p, first, last, scratch, shared);
     } else if (by == BY_TILES) {
         compute(&p, first, last, scratch, shared);
     } else if (by == BY_LANES) {

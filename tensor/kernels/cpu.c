@@ -44,3 +44,11 @@ wf_isa wf_isa_get(void) {
 }
 
 const char *wf_isa_name(wf_isa isa) { return names[isa]; }
+
+bool wf_cpu_has_bf16(void) {
+#if defined(__x86_64__)
+    return wf_isa_get() == WF_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}

@@ -4,11 +4,16 @@
 #ifndef WEFT_CPU_H
 #define WEFT_CPU_H
 
+#include <stdbool.h>
+
 typedef enum wf_isa { WF_ISA_SCALAR, WF_ISA_AVX2, WF_ISA_AVX512 } wf_isa;
 
 /* WF_ISA=scalar|avx2|avx512 forces a set that the machine has; an unknown or absent one is ignored
  * and logged once. */
 wf_isa wf_isa_get(void);
 const char *wf_isa_name(wf_isa isa);
+
+/* True if AVX-512 is in use and has products of bf16 pairs. */
+bool wf_cpu_has_bf16(void);
 
 #endif
