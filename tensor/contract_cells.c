@@ -76,14 +76,16 @@ static void fill_line(const filler *f, int64_t base, uint32_t *to) {
     int64_t lo = most(-origin, -origin - apart), hi = least(limit - origin, limit - origin - apart);
     lo = most(0, most(lo, -apart));
     hi = least(n, least(hi, n - apart));
-    const bool whole = f->b.hop == 1 && dense(f) && a->dtype == WF_F32 && step == f->n &&
-                       a->stride[axis] == f->n;
+    lo += (f->b.hop - lo % f->b.hop) % f->b.hop;
+    const int64_t rows = hi > lo ? (hi - lo + f->b.hop - 1) / f->b.hop : 0;
+    const bool together = dense(f) && a->dtype == WF_F32 && f->padded == f->n && rows > 0;
     for (int64_t x = 0; x < n; x += f->b.hop, to += step) {
-        if (whole && x == lo && hi > lo) {
+        if (together && x == lo) {
             const float *from = (const float *)a->data + at_of(f, base, x + origin);
-            put_cells(f, from, from + apart * a->stride[axis], (hi - lo) * f->n, to);
-            to += (hi - lo - 1) * step;
-            x = hi - 1;
+            f->cells->lines(from, apart * a->stride[axis], f->b.hop * a->stride[axis], rows, f->n,
+                            to, step, f->lo);
+            to += (rows - 1) * step;
+            x += (rows - 1) * f->b.hop;
             continue;
         }
         const int64_t y = x + apart;

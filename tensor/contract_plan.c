@@ -16,6 +16,7 @@ enum {
     M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
     M_MOST = 256,
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
+    M_PAIRED = 64,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };
@@ -198,10 +199,15 @@ static void choose_row_block(wf_contract_plan *p, int64_t target) {
 
 static void choose_blocks(wf_contract_plan *p) {
     const wf_contract_attr *c = p->c;
-    const int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
+    int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
                                ? M_ONE_BLOCK
                                : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
     choose_row_block(p, target);
+    if (p->parts && target < M_PAIRED) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, 0, &sp);
+        if (!sp.rows_form) choose_row_block(p, target = M_PAIRED);
+    }
     /* A box of U over all k should stay in L2. */
     for (int64_t t = target; t > WF_TILE_M; t /= 2) {
         bool fits = true;

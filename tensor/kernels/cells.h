@@ -15,7 +15,11 @@ typedef struct wf_cell_table {
     void (*narrow)(const float *x, int64_t n, uint16_t *hi, uint16_t *lo);
     /* Cells of (x[i], y[i]); lo may be NULL. */
     void (*pair)(const float *x, const float *y, int64_t n, uint32_t *hi, uint32_t *lo);
-    /* The same of bf16 values. */
+    /* Rows of such cells: x[i * step + k] with x[i * step + apart + k], k < n, at hi[i * to_step].
+     * lo: cells to the lo part, 0 if there is none. */
+    void (*lines)(const float *x, int64_t apart, int64_t step, int64_t rows, int64_t n,
+                  uint32_t *hi, int64_t to_step, int64_t lo);
+    /* pair without a lo part, of bf16 values. */
     void (*zip)(const uint16_t *x, const uint16_t *y, int64_t n, uint32_t *cells);
     void (*widen)(const uint16_t *x, int64_t n, float *y);
 } wf_cell_table;
