@@ -23,6 +23,7 @@ typedef struct wf_piece {
     int64_t n_tiles;
     int64_t *u_seg, *v_seg;          /* (max_segs) */
     float *u_space, *v_space, *tile_space, *stage;
+    float *wide;                     /* (rows, p->wide_columns) the block in f32; or NULL */
 } wf_piece;
 
 /* One source, loaded for one chunk. */

@@ -591,6 +591,7 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
     *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
     p->n_blocks = p->panel_splits = 1;
     choose_blocks(p);
+    if (call->out.dtype == WF_BF16) p->wide_columns = panels_of_block(p) * WF_PANEL;
     p->max_segs = 1;
     for (int i = 0; i < p->c->n_sources; i++) {
         wf_source_plan sp;

@@ -78,6 +78,7 @@ typedef struct wf_contract_plan {
     int64_t u_floats, v_floats, max_segs; /* scratch, largest over sources */
     int64_t stage_floats;
     int64_t shared_floats;
+    int64_t wide_columns; /* of a block, if the result is bf16: it is summed in f32 beside it */
 } wf_contract_plan;
 
 /* False: no plan (f64, guards, empty extents, mixed packing): evaluate by reference. */

@@ -31,3 +31,45 @@ Test(tensor_contract_modes, matmul_agrees_with_eval) {
                     wf_graph_free(g);
                 }
 }
+
+/* --- arrays in bf16 --------------------------------------------------------------------------- */
+
+/* The result is what f32 pieces give, rounded; operands of either kind count alike. */
+static void check_narrow(wf_tensor t, wf_compute compute, const char *what) {
+    for (unsigned halves = compute == WF_COMPUTE_BF16 ? 0 : 2; halves < 4; halves++)
+        for (int64_t gap = 0; gap < 2; gap++) {
+            const wf_tensor wide = recast_narrow(t, halves, compute, false);
+            const uint32_t *from = wf_node_in(t.graph, wide.id);
+            const wf_tensor operand[2] = {wf_handle(t.graph, from[0]), wf_handle(t.graph, from[1])};
+            const wf_tensor y = wf_contract_recast(t.graph, wide.id, operand, compute, true);
+            const int64_t n = wf_count(t);
+            float *want = reference(wide), *got = by_pieces(wide, 1, gap, NULL);
+            uint16_t *half = (uint16_t *)by_pieces(y, 3, gap, NULL);
+            const double error = relative(got, want, n);
+            cr_assert(error <= (compute == WF_COMPUTE_F32X3 ? 2e-5 : 1e-6),
+                      "%s, halves %u, gap %d: error %g", what, halves, (int)gap, error);
+            for (int64_t i = 0; i < n; i++) {
+                uint16_t rounded;
+                wf_store(WF_BF16, &rounded, (double)got[i]);
+                cr_assert(half[i] == rounded, "%s, halves %u: element %d is %x, expected %x", what,
+                          halves, (int)i, half[i], rounded);
+            }
+            free(want);
+            free(got);
+            free(half);
+        }
+}
+
+Test(tensor_contract_modes, operands_and_results_may_be_bf16) {
+    for (size_t i = 0; i < WF_COUNT(conv_cases); i++)
+        for (size_t m = 0; m < WF_COUNT(modes); m++) {
+            char name[48];
+            wf_graph *g = wf_graph_new();
+            const wf_tensor y = contraction(build_conv(g, &conv_cases[i]));
+            snprintf(name, sizeof name, "conv case %zu in %s", i, wf_compute_name((int)modes[m]));
+            check_narrow(y, modes[m], name);
+            snprintf(name, sizeof name, "conv case %zu, gradients", i);
+            for (int k = 0; k < 2; k++) check_narrow(contraction(gradient(y, k)), modes[m], name);
+            wf_graph_free(g);
+        }
+}
