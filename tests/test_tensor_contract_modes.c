@@ -1,5 +1,6 @@
 /* Contractions that compute in bf16 and f32x3: the fast path against the reference evaluation, over
  * the grid of odd shapes, in all directions. */
+#include "tensor/kernels/cells.h"
 #include "tests/contract_cases.h"
 
 static const wf_compute modes[] = {WF_COMPUTE_BF16, WF_COMPUTE_F32X3};
@@ -72,4 +73,100 @@ Test(tensor_contract_modes, operands_and_results_may_be_bf16) {
             for (int k = 0; k < 2; k++) check_narrow(contraction(gradient(y, k)), modes[m], name);
             wf_graph_free(g);
         }
+}
+
+/* --- micro kernels ---------------------------------------------------------------------------- */
+
+/* Cells of random bf16 values. */
+static void random_cells(uint32_t *cells, int n, uint64_t seed) {
+    for (int i = 0; i < n; i++) {
+        float x[2];
+        for (int k = 0; k < 2; k++) x[k] = (float)next_random(&seed);
+        wf_cells_plain.pair(x, x + 1, 1, cells + i, NULL);
+    }
+}
+
+/* Tables with multiply-adds give the same bits; the plain one is as good as the compiler's. */
+static void check_cells(const wf_tile_table *t, const wf_tile_table *same, bool rows, int mr,
+                        int nv) {
+    enum { LEN = 9, SEGS = 3, BK = 37, N = 4096, CM = 40, SIZE = WF_TILE_M * CM };
+    static uint32_t a[N], b[N];
+    const int64_t a_seg[SEGS] = {5, 1200, 700}, b_seg[SEGS] = {900, 3, 2000};
+    random_cells(a, N, 5);
+    random_cells(b, N, 6);
+    for (int add = 0; add < 2; add++) {
+        float got[SIZE], want[SIZE];
+        for (int i = 0; i < SIZE; i++) got[i] = want[i] = (float)i;
+        (rows ? t->rows : t->cols)[mr][nv]((const float *)a, 29, a_seg, (const float *)b, BK,
+                                           b_seg, SEGS, LEN, got, CM, add);
+        for (int row = 0; row < mr; row++) /* any block is made of those of one row */
+            (rows ? same->rows : same->cols)[1][nv]((const float *)a + row * (rows ? 29 : 1), 29,
+                                                    a_seg, (const float *)b, BK, b_seg, SEGS, LEN,
+                                                    want + row * CM, CM, add);
+        for (int i = 0; i < SIZE; i++)
+            cr_assert(fabsf(got[i] - want[i]) <= (same == &wf_tile_cells
+                                                      ? 1e-5f * (1 + fabsf(want[i])) : 0),
+                      "%s %s %dx%d: %g, expected %g", t->name, rows ? "rows" : "cols", mr, 16 * nv,
+                      (double)got[i], (double)want[i]);
+    }
+}
+
+static void check_table(const wf_tile_table *t, const wf_tile_table *same) {
+    for (int mr = 1; mr <= t->max_m; mr++)
+        for (int form = 0; form < 4; form++) check_cells(t, same, form & 1, mr, 1 + form / 2);
+}
+
+Test(tensor_contract_modes, every_instruction_set_agrees_on_cells) {
+    check_table(&wf_tile_cells, &wf_tile_cells);
+#if defined(__x86_64__)
+    if (wf_isa_get() >= WF_ISA_AVX2) check_table(&wf_tile_cells_avx2, &wf_tile_cells);
+    if (wf_isa_get() < WF_ISA_AVX512) return;
+    check_table(&wf_tile_cells_avx512, &wf_tile_cells_avx2);
+    if (wf_cpu_has_bf16()) check_table(&wf_tile_avx512bf16, &wf_tile_cells_avx512);
+#endif
+}
+
+/* Every float of some patterns of bits, by all tables: what wf_store rounds to. */
+static void check_conversions(const wf_cell_table *t) {
+    enum { N = 4099 };
+    static float x[2 * N];
+    static uint16_t hi[N], lo[N];
+    static uint32_t cells[N], rest[N];
+    uint64_t state = 9;
+    for (int i = 0; i < 2 * N; i++) {
+        uint32_t bits = (uint32_t)((next_random(&state) + 1) * 0x7fffffff);
+        if (i % 3 == 0) bits = bits & 0x7fff8000; /* ties */
+        if (i % 7 == 0) bits = 0x7f7f0000 | (bits & 0xffff); /* the largest */
+        if ((bits & 0x7f800000) == 0) bits = 0; /* subnormal */
+        memcpy(&x[i], &bits, sizeof bits);
+        if (i % 101 == 0) x[i] = i % 2 ? INFINITY : -INFINITY;
+    }
+    t->narrow(x, N, hi, NULL);
+    t->pair(x, x + N, N, cells, NULL);
+    for (int i = 0; i < N; i++) {
+        uint16_t want[2];
+        for (int k = 0; k < 2; k++) wf_store(WF_BF16, &want[k], (double)x[i + k * N]);
+        if (isnan(x[i])) cr_assert(isnan(wf_load(WF_BF16, &hi[i])));
+        else cr_assert(hi[i] == want[0], "%a: %x, expected %x", (double)x[i], hi[i], want[0]);
+        if (!isnan(x[i]) && !isnan(x[i + N]))
+            cr_assert(cells[i] == (want[0] | (uint32_t)want[1] << 16));
+    }
+    t->narrow(x, N, hi, lo);
+    t->pair(x, x + N, N, cells, rest);
+    for (int i = 0; i < N; i++) {
+        const double sum = wf_load(WF_BF16, &hi[i]) + wf_load(WF_BF16, &lo[i]);
+        const double v = (double)x[i];
+        cr_assert(isnan(v) ? isnan(sum) : isinf(v) ? sum == v
+                  : fabs(sum - v) <= fabs(v) * 0x1p-16 + 1e-37, "%a is not %a", sum, v);
+        cr_assert((cells[i] & 0xffff) == hi[i] && (rest[i] & 0xffff) == lo[i]);
+    }
+}
+
+Test(tensor_contract_modes, values_are_rounded_to_nearest_even) {
+    check_conversions(&wf_cells_plain);
+    check_conversions(wf_cells_get());
+#if defined(__x86_64__)
+    if (wf_isa_get() >= WF_ISA_AVX2) check_conversions(&wf_cells_avx2);
+    if (wf_isa_get() >= WF_ISA_AVX512) check_conversions(&wf_cells_avx512);
+#endif
 }

@@ -49,7 +49,8 @@ const wf_tile_table *wf_tile_cells_for(wf_isa isa);
 
 extern const wf_tile_table wf_tile_ref;
 #if defined(__x86_64__)
-extern const wf_tile_table wf_tile_avx2, wf_tile_avx512, wf_tile_avx512bf16;
+extern const wf_tile_table wf_tile_avx2, wf_tile_avx512;
+extern const wf_tile_table wf_tile_cells_avx2, wf_tile_cells_avx512, wf_tile_avx512bf16;
 #endif
 extern const wf_tile_table wf_tile_plain, wf_tile_cells;
 
