@@ -3,7 +3,8 @@
  * the reference evaluation before it is timed; the share is of the multiply-add peak measured in
  * the same run.
  *
- *   bench_contract [text]     only the lines whose name contains text */
+ *   bench_contract [text [mode]]   only the lines whose name contains text; computing in f32, f32x3
+ *                                  or bf16 */
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include "tensor/denormals.h"
 
 enum { ROUNDS = 7, SAMPLES = 48 };
+
+static wf_compute compute = WF_COMPUTE_F32;
 
 static double random_unit(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -107,7 +110,7 @@ static bool measure(const char *name, const wf_graph *g, uint32_t id, double pea
     s.shared = aligned_alloc(64, (f->shared_bytes(&s.call) + 127) / 64 * 64);
     run(&s, threads);
     const double error = verify(&s), t = best_time(&s, threads);
-    const bool ok = error <= 1e-6;
+    const bool ok = error <= (compute == WF_COMPUTE_F32X3 ? 1e-5 : 1e-6);
     printf("%-34s %8.3f ms %7.1f GFLOP/s %5.1f %% of peak   pieces %3lld  error %.1e %s\n", name,
            t * 1e3, s.flop / t * 1e-9, 100 * s.flop / t * 1e-9 / peak,
            (long long)f->pieces(&s.call, 1), error, ok ? "[ok]" : "[WRONG]");
@@ -146,6 +149,13 @@ static uint32_t contract_of(wf_tensor t) {
     return t.id;
 }
 
+/* The contraction of two leaves in the mode that is measured. */
+static uint32_t recast(wf_graph *g, uint32_t id) {
+    const uint32_t *from = wf_node_in(g, id);
+    const wf_tensor in[2] = {wf_handle(g, from[0]), wf_handle(g, from[1])};
+    return compute ? wf_contract_recast(g, id, in, compute, false).id : id;
+}
+
 static bool directions(const shape *s, const char *only, double peak) {
     static const char *const direction[] = {"forward", "data gradient", "weight gradient"};
     bool ok = true;
@@ -174,7 +184,7 @@ static bool directions(const shape *s, const char *only, double peak) {
                                              .wanted = (bool[]){d == 1, d == 2}, .gx = gx});
             id = gx[d - 1].id;
         }
-        ok &= measure(name, g, id, peak);
+        ok &= measure(name, g, recast(g, id), peak);
         wf_graph_free(g);
     }
     return ok;
@@ -191,7 +201,7 @@ static bool matmuls(const char *only, double peak) {
         wf_graph *g = wf_graph_new();
         const wf_tensor a = wf_input(g, "a", WF_F32, WF_SHAPE(size[i][0], size[i][2]));
         const wf_tensor b = wf_input(g, "b", WF_F32, WF_SHAPE(size[i][2], size[i][1]));
-        ok &= measure(name, g, wf_matmul(a, b).id, peak);
+        ok &= measure(name, g, recast(g, wf_matmul(a, b).id), peak);
         wf_graph_free(g);
     }
     return ok;
@@ -199,6 +209,8 @@ static bool matmuls(const char *only, double peak) {
 
 int main(int argc, char **argv) {
     const char *only = argc > 1 ? argv[1] : "";
+    for (int m = WF_COMPUTE_BF16; m > 0 && argc > 2; m--)
+        if (strcmp(argv[2], wf_compute_name(m)) == 0) compute = (wf_compute)m;
     double peak = bench_header("bench_contract");
     bool ok = true;
     for (size_t i = 0; i < WF_COUNT(shapes); i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tensor/contract_terms.h"
+#include "tensor/kernels/cells.h"
 #include "tensor/kernels/contract_gather.h"
 
 enum {
@@ -63,6 +64,7 @@ static bool try_loop(wf_lanes *l, const wf_call *call, int loop) {
 
 bool wf_lanes_make(wf_lanes *l, const wf_contract_plan *p) {
     if (p->m != 1 && p->n != 1) return false;
+    if (p->c->narrow && p->c->n_sources > 1) return false; /* rounded once, after all sources */
     for (int i = p->n_batch - 1; i >= 0; i--)
         if (try_loop(l, p->call, p->batch_loop[i])) return true;
     return false;
@@ -70,10 +72,18 @@ bool wf_lanes_make(wf_lanes *l, const wf_contract_plan *p) {
 
 int64_t wf_lanes_pieces(const wf_lanes *l) { return least(l->positions * l->n_blocks, PIECES); }
 
+/* An operand, from the first lane of the unit on. */
+typedef struct operand {
+    const void *data;
+    bool halves; /* bf16, else f32 */
+} operand;
+
 /* One position being summed. */
 typedef struct state {
     wf_lanes_fn *kernel;
-    const float *a, *b;
+    const wf_cell_table *cells;
+    operand a, b;
+    bool rounded;           /* f32 operands are rounded to bf16 */
     int64_t lanes, pending; /* terms in `part` */
     float part[BLOCK], sum[BLOCK];
 } state;
@@ -84,11 +94,38 @@ static void flush(state *s) {
     s->pending = 0;
 }
 
+/* The lanes at an offset as they are multiplied: in place, or in `room`. */
+static const float *lanes_at(const state *s, const operand *x, int64_t at, float *room) {
+    uint16_t half[BLOCK];
+    if (x->halves) {
+        s->cells->widen((const uint16_t *)x->data + at, s->lanes, room);
+    } else if (s->rounded) {
+        s->cells->narrow((const float *)x->data + at, s->lanes, half, NULL);
+        s->cells->widen(half, s->lanes, room);
+    } else {
+        return (const float *)x->data + at;
+    }
+    return room;
+}
+
+static void add_terms(state *s, int64_t a, int64_t step_a, int64_t b, int64_t step_b, int64_t n) {
+    if (!s->rounded && !s->a.halves && !s->b.halves) {
+        s->kernel((const float *)s->a.data + a, step_a, (const float *)s->b.data + b, step_b, n,
+                  s->lanes, s->part);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float x[BLOCK], y[BLOCK];
+        s->kernel(lanes_at(s, &s->a, a + i * step_a, x), 0, lanes_at(s, &s->b, b + i * step_b, y),
+                  0, 1, s->lanes, s->part);
+    }
+}
+
 static void add_run(void *user, int64_t a, int64_t step_a, int64_t b, int64_t step_b, int64_t n) {
     state *s = user;
     while (n > 0) {
         const int64_t now = least(n, FLUSH - s->pending);
-        s->kernel(s->a + a, step_a, s->b + b, step_b, now, s->lanes, s->part);
+        add_terms(s, a, step_a, b, step_b, now);
         s->pending += now;
         a += now * step_a;
         b += now * step_b;
@@ -109,6 +146,7 @@ static float *copy_along_lane(wf_array *a, int axis, float *dst) {
         size *= a->shape.dim[j];
     }
     g.n_axes = g.n_loops = a->shape.rank;
+    g.from_halves = a->dtype == WF_BF16;
     for (int j = 0; j < a->shape.rank; j++) {
         g.div[j] = 1;
         g.limit[j] = a->shape.dim[j];
@@ -120,6 +158,7 @@ static float *copy_along_lane(wf_array *a, int axis, float *dst) {
     wf_nest_copy(&g, a->data, dst);
     memcpy(a->stride, stride, sizeof stride);
     a->data = dst;
+    a->dtype = WF_F32;
     return dst + size;
 }
 
@@ -129,6 +168,11 @@ static void decode(const wf_contract_attr *c, int lane, int64_t position, int64_
         o[l] = l == lane ? 0 : position % c->out[l];
         if (l != lane) position /= c->out[l];
     }
+}
+
+static operand operand_of(const wf_array *x, int64_t lane) {
+    const bool halves = x->dtype == WF_BF16;
+    return (operand){(const char *)x->data + lane * (halves ? 2 : 4), halves};
 }
 
 /* Units [first, last) of one source; all but the first add to the output. */
@@ -144,23 +188,26 @@ static void run_source(const wf_lanes *l, const wf_call *call, int source, int64
     }
     wf_terms e;
     wf_terms_prepare(&e, c, source, in);
-    state st = {.kernel = wf_tile_table_for(wf_isa_get())->lanes};
+    state st = {.kernel = wf_tile_table_for(wf_isa_get())->lanes, .cells = wf_cells_get(),
+                .rounded = c->compute == WF_COMPUTE_BF16};
     for (int64_t i = first; i < last; i++) {
         int64_t o[WF_MAX_RANK];
         decode(c, l->loop, i / l->n_blocks, o);
         const int64_t lane = i % l->n_blocks * l->block;
-        float *out = call->out.data;
-        out += wf_offset(&call->out, o) + lane * call->out.stride[l->loop];
-        st.a = (const float *)in[0].data + lane;
-        st.b = (const float *)in[1].data + lane;
+        const int64_t at = wf_offset(&call->out, o) + lane * call->out.stride[l->loop];
+        st.a = operand_of(&in[0], lane);
+        st.b = operand_of(&in[1], lane);
         st.lanes = least(l->block, l->n - lane);
         memset(st.sum, 0, sizeof st.sum);
         flush(&st);
         wf_terms_each(&e, o, add_run, &st);
         flush(&st);
         for (int64_t k = 0; k < st.lanes; k++) {
-            float *to = out + k * call->out.stride[l->loop];
-            *to = source ? *to + st.sum[k] : st.sum[k];
+            const int64_t to_k = at + k * call->out.stride[l->loop];
+            float *to = (float *)call->out.data + to_k;
+            uint16_t *half = (uint16_t *)call->out.data + to_k;
+            if (c->narrow) st.cells->narrow(&st.sum[k], 1, half, NULL);
+            else *to = source ? *to + st.sum[k] : st.sum[k];
         }
     }
 }

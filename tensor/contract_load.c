@@ -9,11 +9,15 @@
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* The gather of one side; destination steps of its loops given; loops of extent 1 are skipped. */
+/* The gather of one side; destination steps of its loops given; loops of extent 1 are skipped.
+ * to_halves: into bf16, with a lo part behind that many. */
 static void gather_side(const wf_side *side, const wf_range *r, int n_loops,
-                        const int64_t *dst_step, float *dst) {
+                        const int64_t *dst_step, bool to_halves, int64_t lo, void *dst) {
     wf_nest g;
     memset(&g, 0, sizeof g);
+    g.from_halves = side->array->dtype == WF_BF16;
+    g.to_halves = to_halves;
+    g.lo = lo;
     g.n_axes = side->rank;
     for (int j = 0; j < side->rank; j++) {
         g.num[j] = side->offset[j];
@@ -32,15 +36,21 @@ static void gather_side(const wf_side *side, const wf_range *r, int n_loops,
     wf_nest_copy(&g, side->array->data, dst);
 }
 
-/* Copies the box of a side over r and sets the steps of all loops on it. */
-static const float *load_box(const wf_side *side, const wf_range *r, int n_loops, int64_t pad,
-                             int64_t *step, float *dst) {
+/* Copies the box of a side over r and sets the steps of all loops on it. Returns the offset of its
+ * first element in the box. parts: 0, of floats, or those of halves. */
+static int64_t load_box(const wf_side *side, const wf_range *r, int n_loops, int64_t pad,
+                        int parts, int64_t *step, int64_t *lo, float *dst) {
     const int unit = wf_unit_axis(side);
     wf_box box;
     wf_nest g;
     memset(&g, 0, sizeof g);
-    const int64_t size = wf_box_of(side, r, n_loops, unit, pad, &box);
-    if (box.n[unit] % pad) memset(dst, 0, (size_t)size * sizeof *dst);
+    int64_t size = wf_box_of(side, r, n_loops, unit, pad, &box);
+    size += parts && size % 2;
+    if (box.n[unit] % pad)
+        memset(dst, 0, (size_t)size * (parts ? sizeof(uint16_t) * (size_t)parts : sizeof *dst));
+    g.from_halves = side->array->dtype == WF_BF16;
+    g.to_halves = parts != 0;
+    *lo = g.lo = parts == 2 ? size : 0;
     g.n_axes = g.n_loops = side->rank;
     int64_t first = 0;
     for (int j = 0; j < side->rank; j++) {
@@ -60,7 +70,7 @@ static const float *load_box(const wf_side *side, const wf_range *r, int n_loops
         for (int j = 0; j < side->rank; j++) step[l] += side->coef[j][l] * box.stride[j];
     }
     wf_nest_copy(&g, side->array->data, dst);
-    return dst + first;
+    return first;
 }
 
 /* Steps of a list of loops flattened row-major over their ranges; returns their product. */
@@ -89,25 +99,112 @@ static int64_t in_place(const wf_side *side, const wf_range *r, int n_loops, int
     return at;
 }
 
+/* Steps of halves as those of cells: the paired loop is contiguous and halved. */
+static void steps_of_cells(const wf_source_plan *sp, int rank, int n_loops, int64_t *step) {
+    const int loop = rank + sp->pairs.loop;
+    for (int l = 0; l < n_loops; l++)
+        step[l] = sp->pairs.loop >= 0 && l == loop ? 1 : step[l] / 2;
+}
+
+static void load_u_box(const wf_piece *w, wf_loaded *x, const wf_range *r) {
+    const wf_contract_plan *p = w->p;
+    const wf_source_plan *sp = x->sp;
+    const int n_loops = p->c->rank + sp->s->n_sum;
+    int64_t lo = 0;
+    if (!p->parts) {
+        x->u = w->u_space + load_box(&sp->u, r, n_loops, 1, 0, x->u_step, &lo, w->u_space);
+    } else if (sp->rows_form) {
+        const int64_t pad = wf_half_pad(&sp->u, r, n_loops);
+        x->u = w->u_space +
+               load_box(&sp->u, r, n_loops, pad, p->parts, x->u_step, &lo, w->u_space) / 2;
+        x->u_lo = lo / 2;
+        steps_of_cells(sp, p->c->rank, n_loops, x->u_step);
+    } else {
+        x->u = wf_load_pairs(p, &sp->u, r, n_loops, p->c->rank + sp->pairs.loop, 1, w->stage,
+                             x->u_step, &x->u_lo, w->u_space);
+    }
+}
+
+/* What gather_rows needs beside the range. */
+typedef struct gatherer {
+    const wf_contract_plan *p;
+    const wf_source_plan *sp;
+    int64_t first, n; /* columns */
+} gatherer;
+
+static void gather_u_rows(void *user, const wf_range *r, const int64_t *k_step, float *stage) {
+    const gatherer *g = user;
+    int64_t step[WF_CONTRACT_LOOPS];
+    memcpy(step, k_step, sizeof step);
+    flatten(g->p->m_loop, g->p->n_m, r, 1, step);
+    gather_side(&g->sp->u, r, g->p->c->rank + g->sp->s->n_sum, step, false, 0, stage);
+}
+
+/* U gathered in cells: [m][k] or [k][m]. */
+static void gather_u_cells(const wf_piece *w, wf_loaded *x, const wf_range *r) {
+    enum { COLLIDE = 128, APART = 32 };
+    const wf_contract_plan *p = w->p;
+    const wf_source_plan *sp = x->sp;
+    const int rank = p->c->rank, n_loops = rank + sp->s->n_sum;
+    const int64_t cells = wf_cells_of(p, sp, r), m = w->rows;
+    memset(x->u_step, 0, sizeof x->u_step);
+    if (!sp->rows_form) {
+        const wf_range c = wf_cell_range(p, sp, r);
+        gatherer g = {.p = p, .sp = sp};
+        x->u_lo = p->parts == 2 ? cells * m : 0;
+        wf_gather_pairs(p, sp, r, m, gather_u_rows, &g, w->stage, w->u_space, x->u_lo);
+        flatten(p->m_loop, p->n_m, r, 1, x->u_step);
+        int k_loop[WF_CONTRACT_SUMS];
+        flatten(k_loop, sum_loops(p, sp->s, k_loop), &c, m, x->u_step);
+    } else {
+        const int64_t row = 2 * cells + (2 * cells % COLLIDE == 0 ? APART : 0);
+        const int64_t lo = p->parts == 2 ? m * row : 0;
+        int64_t at = 1;
+        if (sp->pairs.run % 2)
+            memset(w->u_space, 0, (size_t)(m * row * p->parts) * sizeof(uint16_t));
+        for (int l = n_loops - 1; l >= rank; l--) {
+            x->u_step[l] = at;
+            at *= l == rank + sp->pairs.loop && sp->pairs.loop >= 0 ? r->n[l] + r->n[l] % 2
+                                                                    : r->n[l];
+        }
+        flatten(p->m_loop, p->n_m, r, row, x->u_step);
+        gather_side(&sp->u, r, n_loops, x->u_step, true, lo, w->u_space);
+        steps_of_cells(sp, rank, n_loops, x->u_step);
+        if (sp->pairs.loop < 0 && sp->s->n_sum) x->u_step[n_loops - 1] = 1;
+        x->u_lo = lo / 2;
+    }
+    x->u = w->u_space;
+}
+
 void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r) {
     const wf_contract_plan *p = w->p;
     const wf_source_plan *sp = x->sp;
     const int n_loops = p->c->rank + sp->s->n_sum;
     for (int i = 0; i < p->n_n; i++) r.lo[p->n_loop[i]] = 0, r.n[p->n_loop[i]] = 1;
-    if (sp->u_mode == WF_FROM_ARRAY) {
+    if (sp->u_mode == WF_FROM_ARRAY && p->parts) {
+        const uint16_t *half = sp->u.array->data;
+        x->u = (const float *)(const void *)(half + in_place(&sp->u, &r, n_loops, x->u_step));
+        steps_of_cells(sp, p->c->rank, n_loops, x->u_step);
+    } else if (sp->u_mode == WF_FROM_ARRAY) {
         x->u = sp->u.array->data;
         x->u += in_place(&sp->u, &r, n_loops, x->u_step);
     } else if (sp->u_mode == WF_FROM_BOX && sp->box_by_chunk) {
-        x->u = load_box(&sp->u, &r, n_loops, 1, x->u_step, w->u_space);
+        load_u_box(w, x, &r);
     } else if (sp->u_mode == WF_FROM_BOX) {
         wf_range all = r;
         for (int k = 0; k < sp->s->n_sum; k++) {
             all.lo[p->c->rank + k] = 0;
             all.n[p->c->rank + k] = sp->s->sum[k];
         }
-        if (first_chunk) x->u = load_box(&sp->u, &all, n_loops, 1, x->u_step, w->u_space);
-        for (int l = p->c->rank; l < n_loops; l++)
-            x->u += (r.lo[l] - (first_chunk ? 0 : x->r.lo[l])) * x->u_step[l];
+        const wf_range c = wf_cell_range(p, sp, &r);
+        if (first_chunk) {
+            load_u_box(w, x, &all);
+            x->u_first = x->u;
+        }
+        x->u = x->u_first;
+        for (int l = p->c->rank; l < n_loops; l++) x->u += c.lo[l] * x->u_step[l];
+    } else if (p->parts) {
+        gather_u_cells(w, x, &r);
     } else {
         int k_loop[WF_CONTRACT_SUMS];
         const int n_k = sum_loops(p, sp->s, k_loop);
@@ -119,7 +216,7 @@ void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r) {
             const int64_t m = flatten(p->m_loop, p->n_m, &r, 1, x->u_step);
             flatten(k_loop, n_k, &r, m, x->u_step);
         }
-        gather_side(&sp->u, &r, n_loops, x->u_step, w->u_space);
+        gather_side(&sp->u, &r, n_loops, x->u_step, false, 0, w->u_space);
         x->u = w->u_space;
     }
 }
@@ -145,7 +242,7 @@ static void gather_panel(const wf_contract_plan *p, const wf_source_plan *sp, wf
             r.n[last] = count;
             step[last] = 1;
         }
-        gather_side(&sp->v, &r, n_loops, step, dst + at);
+        gather_side(&sp->v, &r, n_loops, step, false, 0, dst + at);
         at += count;
     }
     if (n == WF_PANEL) return;
@@ -153,6 +250,21 @@ static void gather_panel(const wf_contract_plan *p, const wf_source_plan *sp, wf
     for (int i = 0; i < sp->s->n_sum; i++) k *= r.n[p->c->rank + i];
     for (int64_t i = 0; i < k; i++)
         memset(dst + i * WF_PANEL + n, 0, (size_t)(WF_PANEL - n) * sizeof *dst);
+}
+
+static void gather_v_rows(void *user, const wf_range *r, const int64_t *k_step, float *stage) {
+    const gatherer *g = user;
+    int64_t step[WF_CONTRACT_LOOPS];
+    memcpy(step, k_step, sizeof step);
+    gather_panel(g->p, g->sp, *r, g->first, g->n, step, stage);
+}
+
+/* One panel in cells, its lo part `lo` behind. */
+static void gather_panel_cells(const wf_contract_plan *p, const wf_source_plan *sp,
+                               const wf_range *r, int64_t first, int64_t n, float *stage,
+                               int64_t lo, float *dst) {
+    gatherer g = {.p = p, .sp = sp, .first = first, .n = n};
+    wf_gather_pairs(p, sp, r, WF_PANEL, gather_v_rows, &g, stage, dst, lo);
 }
 
 static int64_t batch_of(const wf_contract_plan *p, const wf_range *r) {
@@ -181,41 +293,54 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
         for (int i = 0; i < p->n_n; i++) r.n[p->n_loop[i]] = p->c->out[p->n_loop[i]];
         r.lo[inner] = w->first_inner * WF_PANEL;
         r.n[inner] = least(p->n_inner, w->last_inner * WF_PANEL) - r.lo[inner];
-        x->v = load_box(&sp->v, &r, n_loops, 16, x->v_step, w->v_space);
+        int64_t lo;
+        x->v = p->parts ? wf_load_pairs(p, &sp->v, &r, n_loops, p->c->rank + sp->pairs.loop, 16,
+                                        w->stage, x->v_step, &x->v_lo, w->v_space)
+                        : w->v_space + load_box(&sp->v, &r, n_loops, 16, 0, x->v_step, &lo,
+                                                w->v_space);
         x->v_panel = WF_PANEL;
         return;
     }
     int k_loop[WF_CONTRACT_SUMS];
     const int n_k = sum_loops(p, sp->s, k_loop);
     memset(x->v_step, 0, sizeof x->v_step);
+    const wf_range c = wf_cell_range(p, sp, &r);
     if (sp->v_mode == WF_FROM_PACKED) {
         int64_t step = WF_PANEL;
-        x->v_panel = sp->n_k * WF_PANEL;
+        wf_range all = r;
+        for (int k = 0; k < n_k; k++) all.lo[k_loop[k]] = 0, all.n[k_loop[k]] = sp->s->sum[k];
+        all = wf_cell_range(p, sp, &all);
+        x->v_panel = sp->k_rows * WF_PANEL;
+        x->v_lo = sp->pairs.cells * WF_PANEL;
         const int64_t panels = ceil_div(p->n, WF_PANEL);
         x->v = packed + (batch_of(p, &r) * panels + w->first_inner) * x->v_panel;
         for (int k = n_k - 1; k >= 0; k--) {
             x->v_step[k_loop[k]] = step;
-            x->v += step * r.lo[k_loop[k]];
-            step *= sp->s->sum[k];
+            x->v += step * c.lo[k_loop[k]];
+            step *= all.n[k_loop[k]];
         }
         return;
     }
-    const int64_t k = flatten(k_loop, n_k, &r, WF_PANEL, x->v_step);
+    const int64_t k = wf_cells_of(p, sp, &r);
     const int64_t n_inner = w->last_inner - w->first_inner;
-    x->v_panel = k * WF_PANEL;
+    x->v_lo = k * WF_PANEL;
+    x->v_panel = k * WF_PANEL * (p->parts ? p->parts : 1);
+    flatten(k_loop, n_k, &c, WF_PANEL, x->v_step);
     x->v_outer = n_inner * x->v_panel;
     x->v = w->v_space;
     for (int64_t o = w->first_outer; o < w->last_outer; o++)
         for (int64_t i = 0; i < n_inner; i++) {
             const int64_t first = (w->first_inner + i) * WF_PANEL;
             float *to = w->v_space + (o - w->first_outer) * x->v_outer + i * x->v_panel;
-            gather_panel(p, sp, r, o * p->n_inner + first, least(WF_PANEL, p->n_inner - first),
-                         x->v_step, to);
+            const int64_t n = least(WF_PANEL, p->n_inner - first), at = o * p->n_inner + first;
+            if (p->parts)
+                gather_panel_cells(p, sp, &r, at, n, w->stage, p->parts == 2 ? x->v_lo : 0, to);
+            else gather_panel(p, sp, r, at, n, x->v_step, to);
         }
 }
 
 void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp, int64_t i,
-                            float *dst) {
+                            float *stage, float *dst) {
     const int64_t panels = ceil_div(p->n, WF_PANEL);
     int64_t batch = i / panels;
     wf_range r;
@@ -230,6 +355,9 @@ void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp,
     const int n_k = sum_loops(p, sp->s, k_loop);
     for (int k = 0; k < n_k; k++) r.n[k_loop[k]] = sp->s->sum[k];
     flatten(k_loop, n_k, &r, WF_PANEL, step);
-    const int64_t first = i % panels * WF_PANEL;
-    gather_panel(p, sp, r, first, least(WF_PANEL, p->n - first), step, dst);
+    const int64_t first = i % panels * WF_PANEL, n = least(WF_PANEL, p->n - first);
+    if (p->parts)
+        gather_panel_cells(p, sp, &r, first, n, stage,
+                           p->parts == 2 ? sp->pairs.cells * WF_PANEL : 0, dst);
+    else gather_panel(p, sp, r, first, n, step, dst);
 }

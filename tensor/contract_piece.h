@@ -22,13 +22,15 @@ typedef struct wf_piece {
     wf_tile *tiles;                    /* (rows) */
     int64_t n_tiles;
     int64_t *u_seg, *v_seg;          /* (max_segs) */
-    float *u_space, *v_space, *tile_space;
+    float *u_space, *v_space, *tile_space, *stage;
+    float *wide;                     /* (rows, p->wide_columns) the block in f32; or NULL */
 } wf_piece;
 
 /* One source, loaded for one chunk. */
 typedef struct wf_loaded {
     const wf_source_plan *sp;
-    wf_range r;                        /* all loops of the source */
+    wf_range r;                        /* all loops of the source, in cells */
+    const float *u_first;              /* U at the first row, before all sum loops, of a box */
     const float *u, *v;                /* U at the first row and k; the memory of V, */
     int64_t v_at;                      /* and where its first k and panel are in it */
     int64_t u_step[WF_CONTRACT_LOOPS]; /* elements for each loop */
@@ -37,11 +39,27 @@ typedef struct wf_loaded {
     int64_t v_outer;                   /* and along the outer columns if not by v_step */
     int64_t n_seg, len, ak, bk;
     int64_t u_shift, v_shift;          /* of the first k of the segments */
+    int64_t u_lo, v_lo;                /* elements to the lo parts */
 } wf_loaded;
 
 /* Bring U and V of x->sp into place for the chunk r; set the steps of all loops. The first chunk of
  * a source loads what later ones share. `packed` is V packed in the first phase, or given. */
 void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r);
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed);
+
+/* --- contract_cells.c ------------------------------------------------------------------------- */
+
+/* Fills the box of cells of a side over r, sets the steps of all loops, of the halved one too, and
+ * the cells to the lo part. Returns where r begins. `stage`: room for three rows. */
+const float *wf_load_pairs(const wf_contract_plan *p, const wf_side *side, const wf_range *r,
+                           int n_loops, int loop, int64_t pad, float *stage, int64_t *step,
+                           int64_t *lo, float *dst);
+
+/* Cells of the sum loops in r, row by row: `gather` puts rows of `width` floats into the stage, by
+ * the given steps of the sum loops. `lo`: cells to the lo part, 0 if there is none. */
+typedef void wf_gather_rows(void *user, const wf_range *r, const int64_t *step, float *stage);
+void wf_gather_pairs(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r,
+                     int64_t width, wf_gather_rows *gather, void *user, float *stage, float *dst,
+                     int64_t lo);
 
 #endif

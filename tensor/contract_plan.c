@@ -16,6 +16,7 @@ enum {
     M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
     M_MOST = 256,
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
+    M_PAIRED = 64,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };
@@ -25,62 +26,8 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round16(int64_t n) { return (n + 15) / 16 * 16; }
 
-/* --- sides ------------------------------------------------------------------------------------ */
-
-static void read_side(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
-                      const wf_array *array, wf_side *side) {
-    memset(side, 0, sizeof *side);
-    side->array = array;
-    side->rank = is_b ? s->rank_b : s->rank_a;
-    side->linear = side->inside = true;
-    const int n_loops = c->rank + s->n_sum;
-    for (int j = 0; j < side->rank; j++) {
-        const wf_relation *r = is_b ? &s->b[j] : &s->a[j];
-        if (r->a >= 0) side->coef[j][r->a] += r->ca;
-        if (r->b >= 0) side->coef[j][r->b] += r->cb;
-        side->offset[j] = r->offset;
-        side->div[j] = r->div;
-        int64_t lo = r->offset, hi = r->offset;
-        for (int l = 0; l < n_loops; l++) {
-            const int64_t reach = side->coef[j][l] * (wf_loop_extent(c, s, l) - 1);
-            *(reach < 0 ? &lo : &hi) += reach;
-            side->step[l] += side->coef[j][l] * array->stride[j];
-        }
-        if (r->div != 1) side->linear = side->inside = false;
-        if (lo < 0 || hi >= array->shape.dim[j]) side->inside = false;
-    }
-}
-
-int wf_unit_axis(const wf_side *side) {
-    int best = side->rank - 1;
-    for (int j = side->rank - 1; j >= 0; j--)
-        if (side->array->stride[j] == 1 && side->array->shape.dim[j] > 1) return j;
-    return best < 0 ? 0 : best;
-}
-
-int64_t wf_box_of(const wf_side *side, const wf_range *r, int n_loops, int unit, int64_t pad,
-                  wf_box *box) {
-    int64_t size = 1;
-    for (int j = 0; j < side->rank; j++) {
-        int64_t lo = side->offset[j], hi = lo;
-        for (int l = 0; l < n_loops; l++) {
-            const int64_t first = side->coef[j][l] * r->lo[l];
-            const int64_t reach = side->coef[j][l] * (r->n[l] - 1);
-            lo += first + (reach < 0 ? reach : 0);
-            hi += first + (reach > 0 ? reach : 0);
-        }
-        box->lo[j] = lo;
-        box->n[j] = hi - lo + 1;
-    }
-    if (side->rank == 0) return pad;
-    box->stride[unit] = 1;
-    size = ceil_div(box->n[unit], pad) * pad;
-    for (int j = side->rank - 1; j >= 0; j--) {
-        if (j == unit) continue;
-        box->stride[j] = size;
-        size *= box->n[j];
-    }
-    return size;
+static int parts_of(const wf_contract_attr *c) {
+    return c->compute == WF_COMPUTE_F32X3 ? 2 : c->compute == WF_COMPUTE_BF16 ? 1 : 0;
 }
 
 /* --- classes of loops ------------------------------------------------------------------------- */
@@ -171,7 +118,7 @@ static void order_loops(wf_contract_plan *p) {
             break;
         }
     wf_side u;
-    read_side(p->c, &p->c->source[0], p->u_side == 1, &p->call->in[p->u_side], &u);
+    wf_side_read(p->c, &p->c->source[0], p->u_side == 1, &p->call->in[p->u_side], &u);
     if (unit_in_sum(p, &p->c->source[0], &u)) return;
     for (int i = 0; i < p->n_m; i++)
         if (u.step[p->m_loop[i]] == 1 && p->c->out[p->m_loop[i]] > 1) {
@@ -218,7 +165,7 @@ static void choose_columns(wf_contract_plan *p) {
         for (int i = 0; i < c->n_sources && !p->flat; i++) {
             wf_side v;
             const wf_contract_source *s = &c->source[i];
-            read_side(c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
+            wf_side_read(c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
             p->flat = s->packed || !may_stay(p, &v);
         }
     }
@@ -252,10 +199,15 @@ static void choose_row_block(wf_contract_plan *p, int64_t target) {
 
 static void choose_blocks(wf_contract_plan *p) {
     const wf_contract_attr *c = p->c;
-    const int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
+    int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
                                ? M_ONE_BLOCK
                                : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
     choose_row_block(p, target);
+    if (p->parts && target < M_PAIRED) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, 0, &sp);
+        if (!sp.rows_form) choose_row_block(p, target = M_PAIRED);
+    }
     /* A box of U over all k should stay in L2. */
     for (int64_t t = target; t > WF_TILE_M; t /= 2) {
         bool fits = true;
@@ -282,6 +234,7 @@ static void choose_blocks(wf_contract_plan *p) {
 static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t target) {
     const wf_contract_source *s = sp->s;
     int64_t suffix = 1;
+    if (p->parts && sp->pairs.loop < 0) target = sp->n_k; /* one run of pairs */
     sp->chunk_loop = 0;
     sp->chunk_step = 1;
     for (int k = s->n_sum - 1; k >= 0; k--) {
@@ -293,6 +246,7 @@ static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t 
         }
         suffix *= s->sum[k];
     }
+    if (p->parts && sp->chunk_loop == sp->pairs.loop) sp->chunk_step += sp->chunk_step & 1;
     sp->chunk_k = sp->chunk_step * suffix;
 }
 
@@ -322,12 +276,30 @@ static int64_t v_box(const wf_contract_plan *p, const wf_source_plan *sp) {
     const int inner = p->n_loop[p->n_n - 1];
     r.n[inner] = least(p->n_inner, ceil_div(ceil_div(p->n_inner, WF_PANEL), p->n_blocks /
                                    p->panel_splits) * WF_PANEL);
-    return wf_box_of(&sp->v, &r, n_loops_of(p, sp->s), wf_unit_axis(&sp->v), 16, &box);
+    const int loops = n_loops_of(p, sp->s);
+    if (!p->parts) return wf_box_of(&sp->v, &r, loops, wf_unit_axis(&sp->v), 16, &box);
+    wf_pair_box b;
+    return p->parts *
+           wf_pair_box_of(&sp->v, &r, loops, p->c->rank + sp->pairs.loop, 16, &b);
 }
 
 static int64_t panels_of_block(const wf_contract_plan *p) {
     const int64_t inner = p->n_panels / p->n_outer, inner_blocks = p->n_blocks / p->panel_splits;
     return ceil_div(inner, inner_blocks) * ceil_div(p->n_outer, p->panel_splits);
+}
+
+/* Floats or cells of the largest chunk, in all parts. */
+static int64_t chunk_rows(const wf_contract_plan *p, const wf_source_plan *sp) {
+    wf_range r;
+    largest_range(p, sp, false, &r);
+    return wf_cells_of(p, sp, &r) * most(1, p->parts);
+}
+
+/* Whether pairs along the paired loop are rows of a linear side, contiguous along another axis. */
+static bool may_pair(const wf_contract_plan *p, const wf_source_plan *sp, const wf_side *side) {
+    if (sp->pairs.loop < 0 || !side->linear) return false;
+    const int axis = wf_side_axis(side, p->c->rank + sp->pairs.loop);
+    return axis >= 0 && axis != wf_unit_axis(side);
 }
 
 /* Whether the indices of V are inside for a rectangle of the sum loops, given the columns. */
@@ -349,22 +321,27 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     const bool moving = sp->n_k > 8 * p->m;
     sp->given = sp->s->packed;
     if (sp->given) sp->v_mode = WF_FROM_PACKED;
+    else if (p->parts && stays && may_pair(p, sp, &sp->v) &&
+             (p->m <= 2 * WF_TILE_M || moving || !pack))
+        sp->v_mode = WF_FROM_BOX;
+    else if (p->parts) sp->v_mode = pack && (p->m > M_ONE_BLOCK || !stays) ? WF_FROM_PACKED
+                                                                         : WF_FROM_GATHER;
     else if (in_place && (p->m <= 2 * WF_TILE_M || moving || !pack)) sp->v_mode = WF_FROM_ARRAY;
     else if (pack && (p->m > M_ONE_BLOCK || !stays)) sp->v_mode = WF_FROM_PACKED;
     else if (stays && !sp->v.inside) sp->v_mode = WF_FROM_BOX;
     else sp->v_mode = WF_FROM_GATHER;
     sp->clipped = sp->v_mode == WF_FROM_ARRAY && !sp->v.inside;
 
-    int64_t target = sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING;
+    int64_t target = (sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING) << (p->parts == 1);
     if (sp->v_mode == WF_FROM_GATHER)
         target = least(target, most(64, V_FLOATS / (panels_of_block(p) * WF_PANEL)));
     choose_chunk(p, sp, target);
     if (sp->v_mode == WF_FROM_GATHER)
-        sp->v_floats = panels_of_block(p) * WF_PANEL * sp->chunk_k;
+        sp->v_floats = panels_of_block(p) * WF_PANEL * chunk_rows(p, sp);
     while (sp->v_mode == WF_FROM_BOX && (sp->v_floats = v_box(p, sp)) > V_FLOATS && target > 32)
         choose_chunk(p, sp, target /= 2);
     if (sp->v_mode == WF_FROM_PACKED && !sp->given)
-        sp->packed_floats = p->batch * sp->n_k * ceil_div(p->n, WF_PANEL) * WF_PANEL;
+        sp->packed_floats = p->batch * sp->k_rows * ceil_div(p->n, WF_PANEL) * WF_PANEL;
 }
 
 /* Whether a linear U suits a micro kernel, in place or as a box (which keeps the unit axis): k
@@ -388,6 +365,81 @@ static bool form_of(const wf_contract_plan *p, wf_source_plan *sp) {
 static bool strides_collide(const wf_contract_plan *p, const wf_source_plan *sp) {
     if (!sp->rows_form || p->n_m == 0 || p->n_panels < 2) return false;
     return sp->u.step[p->m_loop[p->n_m - 1]] % 1024 == 0 && p->m > 8;
+}
+
+/* Whether k is contiguous in U along the paired loop, with nothing else along that axis. */
+static bool rows_pair(const wf_contract_plan *p, const wf_source_plan *sp) {
+    const wf_side *u = &sp->u;
+    const int l = p->c->rank + sp->pairs.loop, unit = wf_unit_axis(u);
+    wf_range r;
+    if (sp->pairs.loop < 0 || u->rank == 0 || wf_side_axis(u, l) != unit || u->coef[unit][l] != 1)
+        return false;
+    largest_range(p, sp, true, &r);
+    return wf_side_alone(u, unit, l, &r, n_loops_of(p, sp->s));
+}
+
+/* Whether U is bf16 that can be read where it is: all steps but the paired one are of whole
+ * cells. */
+static bool in_place_as_cells(const wf_contract_plan *p, const wf_source_plan *sp) {
+    const wf_side *u = &sp->u;
+    const int l = p->c->rank + sp->pairs.loop;
+    if (p->parts != 1 || u->array->dtype != WF_BF16 || !u->inside || sp->pairs.run % 2 ||
+        u->array->stride[wf_unit_axis(u)] != 1)
+        return false;
+    for (int i = 0; i < n_loops_of(p, sp->s); i++)
+        if (i != l && u->step[i] % 2 && wf_loop_extent(p->c, sp->s, i) > 1) return false;
+    return true;
+}
+
+/* The last pair of a run of odd length must be half zero in one operand: in a box, if V is one. */
+static bool zero_ends(const wf_contract_plan *p, const wf_source_plan *sp) {
+    const int l = p->c->rank + sp->pairs.loop, loops = n_loops_of(p, sp->s);
+    wf_range r;
+    if (sp->pairs.run % 2 == 0 || sp->v_mode != WF_FROM_BOX) return true;
+    largest_range(p, sp, true, &r);
+    const int axis[2] = {wf_side_axis(&sp->u, l), wf_side_axis(&sp->v, l)};
+    return (sp->u.coef[axis[0]][l] == 1 && wf_side_alone(&sp->u, axis[0], l, &r, loops)) ||
+           (sp->v.coef[axis[1]][l] == 1 && wf_side_alone(&sp->v, axis[1], l, &r, loops));
+}
+
+/* Cells of U's box for the largest chunk, or for all of k. */
+static int64_t u_box(const wf_contract_plan *p, const wf_source_plan *sp, bool k_whole) {
+    const int loops = n_loops_of(p, sp->s), unit = wf_unit_axis(&sp->u);
+    wf_range r;
+    wf_pair_box b;
+    largest_range(p, sp, k_whole, &r);
+    if (!sp->rows_form)
+        return wf_pair_box_of(&sp->u, &r, loops, p->c->rank + sp->pairs.loop, 1, &b);
+    const int64_t halves = wf_box_of(&sp->u, &r, loops, unit, wf_half_pad(&sp->u, &r, loops),
+                                     &b.box);
+    return (halves + 1) / 2;
+}
+
+static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
+    const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
+    sp->rows_form = rows_pair(p, sp);
+    if (sp->rows_form && in_place_as_cells(p, sp) && !strides_collide(p, sp)) {
+        sp->u_mode = WF_FROM_ARRAY;
+        return;
+    }
+    const bool cols = !sp->rows_form && may_pair(p, sp, &sp->u) && p->m > 1 && last >= 0 &&
+                      sp->u.coef[wf_unit_axis(&sp->u)][last] == 1 && p->c->out[last] > 1 &&
+                      zero_ends(p, sp);
+    if (sp->rows_form || cols) {
+        const int64_t whole = u_box(p, sp, true), part = u_box(p, sp, false);
+        if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
+            sp->u_mode = WF_FROM_BOX;
+            sp->box_by_chunk = whole * p->parts > BOX_FLOATS && part < whole;
+            sp->u_floats = (sp->box_by_chunk ? part : whole) * p->parts;
+            return;
+        }
+    }
+    sp->u_mode = WF_FROM_GATHER;
+    sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
+                    unit_in_sum(p, sp->s, &sp->u);
+    const int64_t target = most(64, U_FLOATS / p->m_rows);
+    if (target < sp->chunk_k) choose_chunk(p, sp, target);
+    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->parts);
 }
 
 static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
@@ -425,11 +477,35 @@ void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *s
     memset(sp, 0, sizeof *sp);
     sp->s = &p->c->source[i];
     sp->n_k = sum_extent(sp->s);
-    read_side(p->c, sp->s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &sp->u);
+    wf_side_read(p->c, sp->s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &sp->u);
     if (!sp->s->packed)
-        read_side(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
+        wf_side_read(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
+    sp->k_rows = sp->n_k;
+    if (p->parts) {
+        sp->pairs = wf_contract_pairs(sp->s);
+        sp->k_rows = sp->pairs.cells * p->parts;
+    }
     place_v(p, sp);
-    place_u(p, sp);
+    if (!p->parts) {
+        place_u(p, sp);
+        return;
+    }
+    place_u_cells(p, sp);
+    wf_range r;
+    largest_range(p, sp, false, &r);
+    sp->stage_floats = wf_stage_floats(p, sp, &r, p->m_rows);
+    wf_pair_box b;
+    const int loop = p->c->rank + sp->pairs.loop, loops = n_loops_of(p, sp->s);
+    if (sp->u_mode == WF_FROM_BOX && !sp->rows_form) {
+        wf_pair_box_of(&sp->u, &r, loops, loop, 1, &b);
+        sp->stage_floats = most(sp->stage_floats, 3 * b.box.n[b.unit]);
+    }
+    if (sp->v_mode == WF_FROM_BOX) {
+        wf_pair_box_of(&sp->v, &r, loops, loop, 1, &b);
+        sp->stage_floats = most(sp->stage_floats, 3 * b.box.n[b.unit]);
+    }
+    largest_range(p, sp, true, &r);
+    sp->stage_floats = most(sp->stage_floats, wf_stage_floats(p, sp, &r, WF_PANEL));
 }
 
 void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_contract_attr *c,
@@ -438,9 +514,17 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
     memset(sp, 0, sizeof *sp);
     p->c = c;
     sp->s = &c->source[0];
-    sp->n_k = sum_extent(sp->s);
+    sp->n_k = sp->k_rows = sum_extent(sp->s);
     sort_loops(p, sp->s->batch_loops, sp->s->col_loops);
-    read_side(c, sp->s, true, b, &sp->v);
+    wf_side_read(c, sp->s, true, b, &sp->v);
+    p->parts = parts_of(c);
+    if (!p->parts) return;
+    sp->pairs = wf_contract_pairs(sp->s);
+    sp->k_rows = sp->pairs.cells * p->parts;
+    wf_range r;
+    memset(&r, 0, sizeof r);
+    for (int k = 0; k < sp->s->n_sum; k++) r.n[c->rank + k] = sp->s->sum[k];
+    sp->stage_floats = wf_stage_floats(p, sp, &r, WF_PANEL);
 }
 
 /* --- orientation ------------------------------------------------------------------------------ */
@@ -453,14 +537,14 @@ static double cost_of(const wf_contract_plan *p) {
     for (int i = 0; i < p->c->n_sources; i++) {
         const wf_contract_source *s = &p->c->source[i];
         wf_side u, v;
-        read_side(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
+        wf_side_read(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
         const double m = (double)p->m, n = (double)p->n, k = (double)sum_extent(s);
         const double columns = (double)(p->n_outer * round16(p->n_inner));
         cost += m * columns * k / 32 + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
         const bool u_unit = unit_in_sum(p, s, &u) || unit_in(&u, p, p->m_loop, p->n_m);
         cost += (u_unit ? u.linear ? 0.1 : 0.4 : 1.5) * m * k;
         if (s->packed) continue;
-        read_side(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
+        wf_side_read(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
         const bool v_unit = unit_in(&v, p, p->n_loop, p->n_n);
         const double times = p->flat && !may_pack(p, s, &v) ? 1 + m / M_MOST : 1;
         cost += (v_unit ? v.linear ? 0.2 : 0.5 : 2.0) * k * n * times;
@@ -472,7 +556,7 @@ static double cost_of(const wf_contract_plan *p) {
 static bool plain_enough(const wf_call *call) {
     const wf_contract_attr *c = call->attr;
     const int64_t count = wf_shape_count(&call->out.shape);
-    if (call->out.dtype != WF_F32 || count <= 0 || c->compute) return false;
+    if ((call->out.dtype != WF_F32 && !c->compute) || count <= 0) return false;
     for (int i = 0; i < c->n_sources; i++) {
         const wf_contract_source *s = &c->source[i];
         int64_t terms = count;
@@ -495,6 +579,7 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         q[side].call = call;
         q[side].c = call->attr;
         q[side].u_side = side;
+        q[side].parts = parts_of(call->attr);
         classify(&q[side]);
         ok[side] = packed_agree(&q[side]);
         if (!ok[side]) continue;
@@ -506,13 +591,15 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
     *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
     p->n_blocks = p->panel_splits = 1;
     choose_blocks(p);
+    if (call->out.dtype == WF_BF16) p->wide_columns = panels_of_block(p) * WF_PANEL;
     p->max_segs = 1;
     for (int i = 0; i < p->c->n_sources; i++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, i, &sp);
         p->u_floats = most(p->u_floats, sp.u_floats);
         p->v_floats = most(p->v_floats, sp.v_floats);
-        p->max_segs = most(p->max_segs, sp.chunk_k);
+        p->stage_floats = most(p->stage_floats, sp.stage_floats);
+        p->max_segs = most(p->max_segs, sp.chunk_k * (p->parts == 2 ? 3 : 1));
         p->shared_floats += sp.packed_floats;
     }
     return true;

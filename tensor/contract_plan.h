@@ -10,7 +10,12 @@
  *
  * Columns are cut into panels of WF_PANEL. When V has several column loops and stays where it is
  * (taps of a weight gradient), panels follow the innermost loop only and the others are counted
- * beside it; else all column loops are flattened. */
+ * beside it; else all column loops are flattened.
+ *
+ * Computing in bf16 or f32x3, operands are brought into cells (tensor/kernels/cells.h): the loop
+ * `pairs.loop` is halved, and from then on strides, panels and segments count cells where they
+ * count floats in f32. Where k is contiguous in U, cells are a copy of U in bf16; elsewhere they
+ * pair rows that are adjacent in k. f32x3 has a second part of each operand, the lo part. */
 #ifndef WEFT_CONTRACT_PLAN_H
 #define WEFT_CONTRACT_PLAN_H
 
@@ -45,11 +50,13 @@ typedef struct wf_source_plan {
     bool clipped;              /* V in place, sum loops cut to where it has elements */
     bool box_by_chunk;         /* U's box holds one chunk of k, not all of it */
     bool rows_form;            /* which micro kernel: k contiguous in U, or m */
-    int64_t n_k;
+    wf_pairs pairs;            /* in cells */
+    int64_t n_k, k_rows;       /* rows of a panel: n_k, or cells of all parts */
     int chunk_loop;            /* sum loops before it are fixed in a chunk, those after it whole */
     int64_t chunk_step;        /* steps of the chunk loop in a chunk */
     int64_t chunk_k;           /* most k in a chunk */
-    int64_t u_floats, v_floats; /* scratch */
+    int64_t u_floats, v_floats; /* scratch, in floats or cells */
+    int64_t stage_floats;       /* scratch for what becomes cells */
     int64_t packed_at, packed_floats; /* in `shared`, if packed in the first phase */
 } wf_source_plan;
 
@@ -57,6 +64,7 @@ typedef struct wf_contract_plan {
     const wf_call *call;
     const wf_contract_attr *c;
     int u_side;                          /* 0: U is A */
+    int parts;                           /* 0: f32; of cells: 1, f32x3: 2 */
     int n_batch, n_m, n_n;               /* output loops by class, outermost first */
     int batch_loop[WF_MAX_RANK], m_loop[WF_MAX_RANK], n_loop[WF_MAX_RANK];
     uint32_t batch_mask, n_mask;
@@ -68,7 +76,9 @@ typedef struct wf_contract_plan {
     int64_t m_blocks, n_blocks;
     int64_t panel_splits;                /* blocks of the outer column loops for each inner block */
     int64_t u_floats, v_floats, max_segs; /* scratch, largest over sources */
+    int64_t stage_floats;
     int64_t shared_floats;
+    int64_t wide_columns; /* of a block, if the result is bf16: it is summed in f32 beside it */
 } wf_contract_plan;
 
 /* False: no plan (f64, guards, empty extents, mixed packing): evaluate by reference. */
@@ -78,9 +88,10 @@ void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *s
 /* Classes and V for packing B of source 0 of `c` by its batch_loops and col_loops. */
 void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_contract_attr *c,
                            const wf_array *b);
-/* Panel i (batch-major) of V of a source, all k of it: n_k rows of WF_PANEL floats. */
+/* Panel i (batch-major) of V of a source, all k of it: k_rows rows of WF_PANEL floats or cells.
+ * `stage`: room for sp->stage_floats. */
 void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp, int64_t i,
-                            float *dst);
+                            float *stage, float *dst);
 
 /* Values of loops: a rectangle of the loops of one source. */
 typedef struct wf_range {
@@ -96,5 +107,35 @@ int64_t wf_box_of(const wf_side *side, const wf_range *r, int n_loops, int unit,
                   wf_box *box);
 /* The axis along which a side is contiguous. */
 int wf_unit_axis(const wf_side *side);
+
+void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
+                  const wf_array *array, wf_side *side);
+
+/* The only axis of a linear side that loop l moves along; -1 if there is none or are several. */
+int wf_side_axis(const wf_side *side, int l);
+/* True if no other loop of more than one step moves along the axis. */
+bool wf_side_alone(const wf_side *side, int axis, int l, const wf_range *r, int n_loops);
+
+/* A box of cells: at each position of the unit axis and all others but `axis`, along which loop
+ * `loop` steps by its coefficient, the pairs of values one step apart. Every position has its
+ * pair, or, where no other loop moves along the axis, every second one. */
+typedef struct wf_pair_box {
+    wf_box box;    /* n: elements; strides: cells */
+    int unit, axis;
+    int64_t apart; /* positions between the values of a pair */
+    int64_t hop;   /* and between pairs: 1 or 2 */
+} wf_pair_box;
+/* Elements to pad the unit axis to where a box holds halves: whole cells, rows not a page apart. */
+int64_t wf_half_pad(const wf_side *side, const wf_range *r, int n_loops);
+int64_t wf_pair_box_of(const wf_side *side, const wf_range *r, int n_loops, int loop, int64_t pad,
+                       wf_pair_box *b);
+
+/* A range of loops with the sum loops of source sp in cells; as it is in f32. */
+wf_range wf_cell_range(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r);
+/* Cells, or terms in f32, of the sum loops of a range. */
+int64_t wf_cells_of(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r);
+/* Floats that gathering pairs of rows of `width` needs for its stage, of a chunk r. */
+int64_t wf_stage_floats(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r,
+                        int64_t width);
 
 #endif

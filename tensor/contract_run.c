@@ -12,6 +12,7 @@
 
 #include "tensor/contract_lanes.h"
 #include "tensor/contract_piece.h"
+#include "tensor/kernels/cells.h"
 #include "tensor/kernels/contract_gather.h"
 
 enum { REFERENCE_PIECES = 64 };
@@ -29,7 +30,7 @@ static size_t take(size_t *used, int64_t n, size_t size) {
 
 /* Lays the tables and buffers of a worker out over `base`; returns the bytes needed. */
 static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
-    size_t used = 0, at[8];
+    size_t used = 0, at[10];
     at[0] = take(&used, p->m_rows, sizeof(int64_t));
     at[1] = take(&used, p->m_rows, sizeof(int64_t));
     at[2] = take(&used, p->m_rows, sizeof(wf_tile));
@@ -38,6 +39,8 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     at[5] = take(&used, WF_TILE_M * WF_TILE_N, sizeof(float));
     at[6] = take(&used, p->u_floats, sizeof(float));
     at[7] = take(&used, p->v_floats, sizeof(float));
+    at[8] = take(&used, p->stage_floats, sizeof(float));
+    at[9] = take(&used, p->m_rows * p->wide_columns, sizeof(float));
     if (!w) return used;
     w->m_u = (int64_t *)(base + at[0]);
     w->m_out = (int64_t *)(base + at[1]);
@@ -47,6 +50,8 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     w->tile_space = (float *)(base + at[5]);
     w->u_space = (float *)(base + at[6]);
     w->v_space = (float *)(base + at[7]);
+    w->stage = (float *)(base + at[8]);
+    w->wide = p->wide_columns ? (float *)(base + at[9]) : NULL;
     return used;
 }
 
@@ -97,6 +102,18 @@ static void cut_tiles(wf_piece *w, const wf_loaded *x) {
     }
 }
 
+/* The segments of f32x3: hi hi, hi lo and lo hi of each. */
+static void three_products(const wf_piece *w, wf_loaded *x) {
+    for (int64_t s = x->n_seg - 1; s >= 0; s--) {
+        const int64_t u = w->u_seg[s], v = w->v_seg[s];
+        for (int i = 0; i < 3; i++) {
+            w->u_seg[3 * s + i] = u + (i == 2 ? x->u_lo : 0);
+            w->v_seg[3 * s + i] = v + (i == 1 ? x->v_lo : 0);
+        }
+    }
+    x->n_seg *= 3;
+}
+
 /* The sum loops of the chunk, or their part in `part`, as segments of one strided run each. */
 static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) {
     const int rank = w->p->c->rank, n_sum = x->sp->s->n_sum;
@@ -133,6 +150,7 @@ static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) 
         }
         x->n_seg *= n[k];
     }
+    if (w->p->parts == 2) three_products(w, x);
 }
 
 /* Segments of the part of the chunk in which V, at these outer columns, has elements. Padding adds
@@ -196,6 +214,32 @@ static bool panel_columns(const wf_contract_plan *p, int64_t outer, int64_t firs
     return unit;
 }
 
+/* Where the columns of a panel are in the block that is summed aside: one panel after another. */
+static int64_t wide_column(const wf_piece *w, int64_t inner, int64_t outer) {
+    return ((inner - w->first_inner) * (w->last_outer - w->first_outer) + outer - w->first_outer) *
+           WF_PANEL;
+}
+
+/* The block that was summed aside, rounded into the output. */
+static void narrow_block(wf_piece *w, uint16_t *out) {
+    const wf_contract_plan *p = w->p;
+    const wf_cell_table *cells = wf_cells_get();
+    fill_rows(w, p->call->out.stride, w->m_out);
+    for (int64_t i = w->first_inner; i < w->last_inner; i++)
+        for (int64_t o = w->first_outer; o < w->last_outer; o++) {
+            int64_t col[WF_PANEL];
+            uint16_t half[WF_PANEL];
+            const int64_t first = i * WF_PANEL, n = least(WF_PANEL, p->n_inner - first);
+            const bool unit = panel_columns(p, o, first, n, col);
+            const float *from = w->wide + wide_column(w, i, o);
+            for (int64_t row = 0; row < w->rows; row++, from += p->wide_columns) {
+                uint16_t *to = out + w->m_out[row];
+                cells->narrow(from, n, unit ? to + col[0] : half, NULL);
+                for (int64_t j = 0; j < n && !unit; j++) to[col[j]] = half[j];
+            }
+        }
+}
+
 static void scatter(const wf_piece *w, const wf_tile *t, float *out, const int64_t *col, int64_t n,
                     bool add) {
     for (int64_t i = 0; i < t->rows; i++) {
@@ -234,8 +278,11 @@ static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add)
     for (int64_t i = w->first_inner; i < w->last_inner; i++)
         for (int64_t o = w->first_outer; o < w->last_outer; o++) {
             int64_t col[WF_PANEL], at[WF_CONTRACT_LOOPS];
-            const int64_t first = i * WF_PANEL, n = least(WF_PANEL, p->n_inner - first);
-            const bool unit = panel_columns(p, o, first, n, col);
+            const int64_t first = i * WF_PANEL;
+            int64_t n = least(WF_PANEL, p->n_inner - first);
+            bool unit = true;
+            if (w->wide) col[0] = wide_column(w, i, o), n += -n & 15;
+            else unit = panel_columns(p, o, first, n, col);
             int64_t v = (i - w->first_inner) * x->v_panel + (o - w->first_outer) * x->v_outer;
             if (!p->flat) {
                 locate_columns(w, o, at);
@@ -279,7 +326,7 @@ static void run_source(wf_piece *w, int i, const float *packed, float *out) {
     bool first = true;
     do {
         wf_load_u(w, &x, first, r);
-        x.r = r;
+        x.r = wf_cell_range(p, &sp, &r);
         wf_load_v(w, &x, r, packed);
         if (first || sp.u_mode != WF_FROM_BOX) cut_tiles(w, &x);
         compute_chunk(w, &x, out, i > 0 || !first);
@@ -324,13 +371,20 @@ static bool locate(wf_piece *w, int64_t i) {
 
 static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
                     const float *shared) {
-    wf_piece w = {.p = p, .kernels = wf_tile_table_for(wf_isa_get())};
+    wf_piece w = {.p = p, .kernels = p->parts ? wf_tile_cells_for(wf_isa_get())
+                                              : wf_tile_table_for(wf_isa_get())};
     lay_out(&w, p, scratch);
     for (int64_t i = first; i < last; i++) {
         if (!locate(&w, i)) continue;
-        fill_rows(&w, p->call->out.stride, w.m_out);
-        float *out = p->call->out.data;
-        for (int l = 0; l < p->c->rank; l++) out += w.out.lo[l] * p->call->out.stride[l];
+        int64_t at = 0;
+        for (int l = 0; l < p->c->rank; l++) at += w.out.lo[l] * p->call->out.stride[l];
+        float *out = w.wide;
+        if (w.wide) {
+            for (int64_t row = 0; row < w.rows; row++) w.m_out[row] = row * p->wide_columns;
+        } else {
+            fill_rows(&w, p->call->out.stride, w.m_out);
+            out = (float *)p->call->out.data + at;
+        }
         const float *packed = shared;
         for (int s = 0; s < p->c->n_sources; s++) {
             run_source(&w, s, packed, out);
@@ -338,6 +392,7 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
             wf_contract_plan_source(p, s, &sp);
             packed += sp.packed_floats;
         }
+        if (w.wide) narrow_block(&w, (uint16_t *)p->call->out.data + at);
     }
 }
 
@@ -353,14 +408,17 @@ static int64_t pack_pieces(const wf_contract_plan *p) {
     return n;
 }
 
-static void pack(const wf_contract_plan *p, int64_t first, int64_t last, float *shared) {
+static void pack(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                 float *shared) {
+    wf_piece w;
+    lay_out(&w, p, scratch);
     for (int s = 0; s < p->c->n_sources; s++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, s, &sp);
         if (!sp.packed_floats) continue;
         const int64_t n = p->batch * ceil_div(p->n, WF_PANEL);
         for (int64_t i = first < 0 ? 0 : first; i < last && i < n; i++)
-            wf_contract_pack_panel(p, &sp, i, shared + i * sp.n_k * WF_PANEL);
+            wf_contract_pack_panel(p, &sp, i, w.stage, shared + i * sp.k_rows * WF_PANEL);
         first -= n;
         last -= n;
         shared += sp.packed_floats;
@@ -412,7 +470,7 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
     wf_lanes l;
     const way by = choose(c, &p, &l);
     if (by == BY_TILES && phase == 0) {
-        pack(&p, first, last, shared);
+        pack(&p, first, last, scratch, shared);
     } else if (by == BY_TILES) {
         compute(&p, first, last, scratch, shared);
     } else if (by == BY_LANES) {

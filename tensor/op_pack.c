@@ -124,7 +124,8 @@ static void eval(const wf_call *call) {
 /* --- kernel ----------------------------------------------------------------------------------- */
 
 static bool applicable(const wf_call *call) {
-    return call->out.dtype == WF_F32 && call->out.stride[0] == 1;
+    const wf_contract_attr *c = call->attr;
+    return (call->out.dtype == WF_F32 || c->compute) && call->out.stride[0] == 1;
 }
 
 static int64_t pieces(const wf_call *call, int phase) {
@@ -139,12 +140,20 @@ static void run(const wf_call *call, int phase, int64_t first, int64_t last, voi
     wf_contract_plan p;
     wf_source_plan sp;
     wf_contract_plan_pack(&p, &sp, call->attr, &call->in[0]);
-    float *out = call->out.data;
+    float *out = call->out.data; /* or cells, of its size */
     for (int64_t i = first; i < last; i++)
-        wf_contract_pack_panel(&p, &sp, i, out + i * sp.n_k * WF_PANEL);
+        wf_contract_pack_panel(&p, &sp, i, scratch, out + i * sp.k_rows * WF_PANEL);
 }
 
-static const wf_fast fast = {.applicable = applicable, .phases = 1, .pieces = pieces, .run = run};
+static size_t scratch_bytes(const wf_call *call) {
+    wf_contract_plan p;
+    wf_source_plan sp;
+    wf_contract_plan_pack(&p, &sp, call->attr, &call->in[0]);
+    return (size_t)sp.stage_floats * sizeof(float);
+}
+
+static const wf_fast fast = {.applicable = applicable, .phases = 1, .pieces = pieces,
+                             .scratch_bytes = scratch_bytes, .run = run};
 
 /* --- samples ---------------------------------------------------------------------------------- */
 

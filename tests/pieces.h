@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tensor/op.h"
 
@@ -16,6 +17,8 @@ static inline int64_t run_pieces(const wf_call *c, int64_t each) {
     const size_t shared_bytes = f->shared_bytes ? f->shared_bytes(c) : 0;
     void *scratch = aligned_alloc(64, (scratch_bytes + 64) / 64 * 64);
     void *shared = aligned_alloc(64, (shared_bytes + 64) / 64 * 64);
+    memset(scratch, 0xff, scratch_bytes); /* NaN: nothing may count on what is there */
+    memset(shared, 0xff, shared_bytes);
     int64_t pieces = 0;
     for (int phase = 0; phase < (f->phases ? f->phases : 1); phase++) {
         const int64_t n = f->pieces(c, phase);

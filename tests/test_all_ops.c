@@ -54,10 +54,10 @@ static double relative_l2(const wf_array *got, const wf_array *want) {
     double d = 0, n = 0;
     for (int64_t i = 0; i < wf_shape_count(&want->shape); i++) {
         const double g = wf_get(got, i), w = wf_get(want, i);
+        if (isfinite(w)) n += w * w;
         if ((isnan(g) && isnan(w)) || g == w) continue;
         if (!isfinite(g) || !isfinite(w)) return INFINITY;
         d += (g - w) * (g - w);
-        n += w * w;
     }
     return d == 0 ? 0 : n == 0 ? INFINITY : sqrt(d / n);
 }

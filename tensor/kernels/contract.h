@@ -11,6 +11,9 @@
  * `add`: add to c instead of overwriting it. All strides are in floats; nothing need be aligned.
  * Terms are added in the order of s, then k, in one register for each element.
  *
+ * Computing in bf16 or f32x3, a and b hold cells (tensor/kernels/cells.h) instead of floats: two
+ * products a term, and strides in cells. f32x3 passes its three products as segments.
+ *
  * Each instruction set has a table; tensor/kernels/contract_ref.c is the plainest one. */
 #ifndef WEFT_KERNELS_CONTRACT_H
 #define WEFT_KERNELS_CONTRACT_H
@@ -41,12 +44,15 @@ typedef struct wf_tile_table {
 
 /* The table for an instruction set that this build has; the plain C one otherwise. */
 const wf_tile_table *wf_tile_table_for(wf_isa isa);
+/* The same for cells; it has no lanes. */
+const wf_tile_table *wf_tile_cells_for(wf_isa isa);
 
 extern const wf_tile_table wf_tile_ref;
 #if defined(__x86_64__)
 extern const wf_tile_table wf_tile_avx2, wf_tile_avx512;
+extern const wf_tile_table wf_tile_cells_avx2, wf_tile_cells_avx512, wf_tile_avx512bf16;
 #endif
-extern const wf_tile_table wf_tile_plain;
+extern const wf_tile_table wf_tile_plain, wf_tile_cells;
 
 /* Before a loop with a constant, small count: it must vanish, or accumulators live in memory. */
 #if defined(__clang__)

@@ -4,8 +4,9 @@
  * gradients). */
 #include "tensor/kernels/contract_gather.h"
 
-#include <stdbool.h>
 #include <string.h>
+
+#include "tensor/kernels/cells.h"
 
 /* The inner rectangle: loop 1 around loop 0. */
 typedef struct rect {
@@ -13,15 +14,28 @@ typedef struct rect {
     int64_t lo0, hi0, lo1, hi1;
 } rect;
 
-static void zero_row(float *dst, int64_t d0, int64_t n) {
-    if (d0 == 1 && n > 0) {
-        memset(dst, 0, (size_t)n * sizeof *dst);
-    } else {
-        for (int64_t i = 0; i < n; i++) dst[i * d0] = 0;
+/* Where rows are copied from and to; offsets are in elements. */
+typedef struct ends {
+    const wf_nest *g;
+    const void *src;
+    void *dst;
+    const wf_cell_table *cells;
+} ends;
+
+static void zero_row(const ends *e, int64_t at, int64_t d0, int64_t n) {
+    if (!e->g->to_halves) {
+        float *dst = (float *)e->dst + at;
+        if (d0 == 1 && n > 0) memset(dst, 0, (size_t)n * sizeof *dst);
+        else
+            for (int64_t i = 0; i < n; i++) dst[i * d0] = 0;
+        return;
     }
+    uint16_t *dst = (uint16_t *)e->dst + at;
+    for (int64_t i = 0; i < n; i++) dst[i * d0] = 0;
+    for (int64_t i = 0; i < n && e->g->lo; i++) dst[i * d0 + e->g->lo] = 0;
 }
 
-static void copy_row(float *dst, int64_t d0, const float *src, int64_t s0, int64_t n) {
+static void copy_floats(const float *src, int64_t s0, float *dst, int64_t d0, int64_t n) {
     if (d0 == 1 && s0 == 1) {
         if (n == 32) memcpy(dst, src, 32 * sizeof *dst);
         else if (n == 16) memcpy(dst, src, 16 * sizeof *dst);
@@ -31,22 +45,63 @@ static void copy_row(float *dst, int64_t d0, const float *src, int64_t s0, int64
     }
 }
 
-static void copy_rect(const rect *r, const float *src, float *dst) {
+/* Through a row of floats, unless both are contiguous. */
+static void narrow_row(const ends *e, const float *src, int64_t s0, uint16_t *dst, int64_t d0,
+                       int64_t n) {
+    enum { AT_ONCE = 64 };
+    const int64_t lo = e->g->lo;
+    if (d0 == 1 && s0 == 1) {
+        e->cells->narrow(src, n, dst, lo ? dst + lo : NULL);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += AT_ONCE) {
+        float from[AT_ONCE];
+        uint16_t to[2][AT_ONCE];
+        const int64_t now = n - i < AT_ONCE ? n - i : AT_ONCE;
+        for (int64_t k = 0; k < now; k++) from[k] = src[(i + k) * s0];
+        e->cells->narrow(from, now, to[0], lo ? to[1] : NULL);
+        for (int64_t k = 0; k < now; k++) dst[(i + k) * d0] = to[0][k];
+        for (int64_t k = 0; k < now && lo; k++) dst[(i + k) * d0 + lo] = to[1][k];
+    }
+}
+
+static void copy_row(const ends *e, int64_t at, int64_t d0, int64_t from, int64_t s0, int64_t n) {
+    const float *src = (const float *)e->src + from;
+    const uint16_t *half = (const uint16_t *)e->src + from;
+    float *dst = (float *)e->dst + at;
+    uint16_t *to = (uint16_t *)e->dst + at;
+    if (!e->g->to_halves && !e->g->from_halves) {
+        copy_floats(src, s0, dst, d0, n);
+    } else if (!e->g->from_halves) {
+        narrow_row(e, src, s0, to, d0, n);
+    } else if (e->g->to_halves) {
+        if (d0 == 1 && s0 == 1 && n > 0) memcpy(to, half, (size_t)n * sizeof *to);
+        else
+            for (int64_t i = 0; i < n; i++) to[i * d0] = half[i * s0];
+        for (int64_t i = 0; i < n && e->g->lo; i++) to[i * d0 + e->g->lo] = 0;
+    } else if (d0 == 1 && s0 == 1) {
+        e->cells->widen(half, n, dst);
+    } else {
+        for (int64_t i = 0; i < n; i++) e->cells->widen(half + i * s0, 1, dst + i * d0);
+    }
+}
+
+static void copy_rect(const ends *e, const rect *r, int64_t src, int64_t dst) {
     const int64_t lo0 = r->lo0, hi0 = r->hi0 > lo0 ? r->hi0 : lo0, n = hi0 - lo0;
     if (n == r->n0 && r->d0 == 1 && r->s0 == 1 && r->d1 == n && r->s1 == n && r->hi1 > r->lo1) {
-        zero_row(dst, 1, r->lo1 * n);
-        memcpy(dst + r->lo1 * n, src + r->lo1 * n, (size_t)((r->hi1 - r->lo1) * n) * sizeof *dst);
-        zero_row(dst + r->hi1 * n, 1, (r->n1 - r->hi1) * n);
+        zero_row(e, dst, 1, r->lo1 * n);
+        copy_row(e, dst + r->lo1 * n, 1, src + r->lo1 * n, 1, (r->hi1 - r->lo1) * n);
+        zero_row(e, dst + r->hi1 * n, 1, (r->n1 - r->hi1) * n);
         return;
     }
     for (int64_t j = 0; j < r->n1; j++, dst += r->d1, src += r->s1) {
         if (j < r->lo1 || j >= r->hi1 || n == 0) {
-            zero_row(dst, r->d0, r->n0);
+            zero_row(e, dst, r->d0, r->n0);
             continue;
         }
-        if (lo0 > 0) zero_row(dst, r->d0, lo0);
-        copy_row(dst + lo0 * r->d0, r->d0, src + lo0 * r->s0, r->s0, n);
-        if (hi0 < r->n0) zero_row(dst + hi0 * r->d0, r->d0, r->n0 - hi0);
+        if (lo0 > 0) zero_row(e, dst, r->d0, lo0);
+        copy_row(e, dst + lo0 * r->d0, r->d0, src + lo0 * r->s0, r->s0, n);
+        if (hi0 < r->n0) zero_row(e, dst + hi0 * r->d0, r->d0, r->n0 - hi0);
     }
 }
 
@@ -142,7 +197,7 @@ static void start(walk *w, const wf_nest *g) {
 }
 
 /* The inner rectangle element by element. */
-static void copy_slowly(const walk *w, const int64_t *num, const float *src, float *dst) {
+static void copy_slowly(const walk *w, const ends *e, const int64_t *num, int64_t dst) {
     const wf_nest *g = &w->g;
     const wf_nest_loop *l0 = &g->loop[g->n_loops - 1], *l1 = &g->loop[g->n_loops - 2];
     for (int64_t i = 0; i < l1->extent; i++)
@@ -154,12 +209,16 @@ static void copy_slowly(const walk *w, const int64_t *num, const float *src, flo
                 inside = v >= 0 && v % g->div[j] == 0 && v / g->div[j] < g->limit[j];
                 at += v / g->div[j] * g->stride[j];
             }
-            dst[i * l1->dst + k * l0->dst] = inside ? src[at] : 0;
+            const int64_t to = dst + i * l1->dst + k * l0->dst;
+            if (!g->from_halves && !g->to_halves)
+                ((float *)e->dst)[to] = inside ? ((const float *)e->src)[at] : 0;
+            else if (inside) copy_row(e, to, 1, at, 1, 1);
+            else zero_row(e, to, 1, 1);
         }
 }
 
 /* The inner rectangle, the outer loops being fixed by num. */
-static void copy_inner(const walk *w, const int64_t *num, const float *src, float *dst) {
+static void copy_inner(const walk *w, const ends *e, const int64_t *num, int64_t dst) {
     const wf_nest *g = &w->g;
     const int i0 = g->n_loops - 1, i1 = i0 - 1;
     const wf_nest_loop *l0 = &g->loop[i0], *l1 = &g->loop[i1];
@@ -172,7 +231,7 @@ static void copy_inner(const walk *w, const int64_t *num, const float *src, floa
         const int j = w->checked[c];
         const int64_t c0 = l0->coef[j], c1 = l1->coef[j];
         if ((c0 && c1) || (g->div[j] != 1 && (c0 || c1))) {
-            copy_slowly(w, num, src, dst);
+            copy_slowly(w, e, num, dst);
             return;
         }
         if (c0) {
@@ -186,11 +245,13 @@ static void copy_inner(const walk *w, const int64_t *num, const float *src, floa
         }
     }
     if (r.hi0 <= r.lo0 || r.hi1 <= r.lo1) r.lo0 = r.hi0 = r.lo1 = r.hi1 = 0;
-    copy_rect(&r, src + at, dst);
+    copy_rect(e, &r, at, dst);
 }
 
-void wf_nest_copy(const wf_nest *g, const float *src, float *dst) {
+void wf_nest_copy(const wf_nest *g, const void *src, void *to) {
     walk w;
+    const ends e = {.g = g, .src = src, .dst = to, .cells = wf_cells_get()};
+    int64_t dst = 0;
     for (int l = 0; l < g->n_loops; l++)
         if (g->loop[l].extent == 0) return;
     start(&w, g);
@@ -198,7 +259,7 @@ void wf_nest_copy(const wf_nest *g, const float *src, float *dst) {
     int64_t v[WF_NEST_LOOPS] = {0}, num[WF_NEST_AXES];
     memcpy(num, g->num, sizeof num);
     for (;;) {
-        copy_inner(&w, num, src, dst);
+        copy_inner(&w, &e, num, dst);
         int l = n_outer - 1;
         for (; l >= 0; l--) {
             const wf_nest_loop *p = &w.g.loop[l];

@@ -1,0 +1,28 @@
+/* Micro kernels on cells for AVX-512 without products of bf16 pairs: 12 x 32, 24 accumulators, four
+ * vectors of b, the operand of a in two parts and a mask. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+
+#define VECTOR __m512
+#define LANES 16
+#define COLUMNS 32
+#define MOST_ROWS 12
+#define ZERO _mm512_setzero_ps
+#define LOAD _mm512_loadu_ps
+#define ALL_OF(p) _mm512_set1_ps(*(p))
+#define STORE _mm512_storeu_ps
+#define ADD _mm512_add_ps
+#define FMA _mm512_fmadd_ps
+#define ODD(x) _mm512_and_ps(x, _mm512_castsi512_ps(_mm512_set1_epi32(-65536)))
+#define EVEN(x) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 16))
+#define KERNELS                                                                                    \
+    KERNEL_ROWS(1) KERNEL_ROWS(2) KERNEL_ROWS(3) KERNEL_ROWS(4) KERNEL_ROWS(5) KERNEL_ROWS(6)      \
+    KERNEL_ROWS(7) KERNEL_ROWS(8) KERNEL_ROWS(9) KERNEL_ROWS(10) KERNEL_ROWS(11) KERNEL_ROWS(12)
+#define ALL(form)                                                                                  \
+    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
+        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6), WF_TILE_ROW(form, 7), WF_TILE_ROW(form, 8),    \
+        WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12)
+#define TABLE wf_tile_cells_avx512
+#define NAME "avx512 cells"
+#include "tensor/kernels/contract_cells.inc"
+#endif
