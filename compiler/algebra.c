@@ -193,7 +193,7 @@ uint32_t wf_rule_reduce(wf_simplify *s, uint32_t id) {
     if (x->op == &wf_op_sum && wf_s_is(s, in.id, 0)) return wf_s_full(s, id, 0);
     const int64_t n = wf_count(in);
     if (n == 0 || n != wf_shape_count(&x->type.shape)) return 0;
-    return wf_settle(s, wf_reshape(in, x->type.shape));
+    return wf_settle(s, wf_cast(wf_reshape(in, x->type.shape), x->type.dtype)); /* bf16 to f32 */
 }
 
 /* A source with an operand that is zero contributes nothing. */

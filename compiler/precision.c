@@ -40,6 +40,7 @@
 typedef struct caster {
     wf_forms forms; /* of bf16 mode */
     wf_compute compute;
+    bool *marked;
     uint32_t *half, *wide, *again; /* (nodes) ids in `to`, as r->map is of WF_FORM_FULL */
 } caster;
 
@@ -86,7 +87,7 @@ static uint32_t emit(wf_rewrite *r, uint32_t id, const wf_tensor *in, const cast
                      bool narrow) {
     const wf_node *x = wf_graph_node(r->from, id);
     if (x->op == &wf_op_cast) return convert(in[0], x->type.dtype).id;
-    if (q->compute != WF_COMPUTE_F32 && wf_precision_applies(r->from, id))
+    if (q->compute != WF_COMPUTE_F32 && q->marked[id])
         return emit_marked(r, id, in, q->compute, narrow && x->op == &wf_op_contract);
     return wf_rewrite_same(r, id, in, NULL);
 }
@@ -159,15 +160,17 @@ static uint32_t rewrite_half(wf_rewrite *r, uint32_t id, const wf_tensor *in, vo
 static wf_status store_half(const wf_stage *in, wf_stage *out) {
     const size_t n = wf_graph_size(in->graph);
     caster q = {.compute = WF_COMPUTE_BF16,
+                .marked = wf_precision_marks(in),
                 .half = calloc(n, sizeof *q.half),
                 .wide = calloc(n, sizeof *q.wide),
                 .again = calloc(n, sizeof *q.again)};
-    wf_status s = q.half && q.wide && q.again
-                      ? WF_OK : wf_fail(WF_MEMORY, "out of memory in the compiler");
+    const bool room = q.marked && q.half && q.wide && q.again;
+    wf_status s = room ? WF_OK : wf_fail(WF_MEMORY, "out of memory in the compiler");
     *out = (wf_stage){0};
-    if (!s) s = wf_precision_choose(&q.forms, in);
+    if (!s) s = wf_precision_choose(&q.forms, in, q.marked);
     if (!s) s = wf_rewrite_stage(in, out, rewrite_half, &q);
     wf_forms_free(&q.forms);
+    free(q.marked);
     free(q.half);
     free(q.wide);
     free(q.again);
@@ -203,6 +206,11 @@ wf_precision wf_precision_resolve(wf_precision p) {
 
 wf_status wf_pass_precision(const wf_stage *in, wf_stage *out, wf_precision mode) {
     if (mode == WF_PRECISION_BF16) return store_half(in, out);
-    caster q = {.compute = mode == WF_PRECISION_F32X3 ? WF_COMPUTE_F32X3 : WF_COMPUTE_F32};
-    return wf_rewrite_stage(in, out, rewrite_plain, &q);
+    caster q = {.compute = mode == WF_PRECISION_F32X3 ? WF_COMPUTE_F32X3 : WF_COMPUTE_F32,
+                .marked = wf_precision_marks(in)};
+    *out = (wf_stage){0};
+    const wf_status s = q.marked ? wf_rewrite_stage(in, out, rewrite_plain, &q)
+                                 : wf_fail(WF_MEMORY, "out of memory in the compiler");
+    free(q.marked);
+    return s;
 }

@@ -18,6 +18,7 @@ enum {
 
 typedef struct wf_forms {
     const wf_graph *g;
+    const bool *marked; /* wf_precision_marks */
     uint32_t *owner; /* (nodes) through views */
     uint8_t *level;  /* (nodes) 0: the forward pass, 1: its gradient, 2: the gradient's, ... */
     uint8_t *want;   /* (nodes) forms that are read */
@@ -28,14 +29,15 @@ typedef struct wf_forms {
     bool *near;      /* (nodes) an elementwise reader in the same pass takes it in full */
 } wf_forms;
 
-/* Decides for the stage. Errors: WF_MEMORY. */
-wf_status wf_precision_choose(wf_forms *f, const wf_stage *s);
+/* Decides for the stage; `marked` stays the caller's. Errors: WF_MEMORY. */
+wf_status wf_precision_choose(wf_forms *f, const wf_stage *s, const bool *marked);
 void wf_forms_free(wf_forms *f);
 
 /* The form in which node `id`, of which `mine` is wanted, reads `in`. */
 uint8_t wf_precision_form(const wf_forms *f, uint32_t id, uint8_t mine, uint32_t in);
 
-/* True if the contraction or pack is computed in the mode: it is of f32. */
-bool wf_precision_applies(const wf_graph *g, uint32_t id);
+/* (nodes) The contractions and packs that are computed in the mode: those of f32, except where a
+ * packed operand is wanted as it is, too. NULL if memory is out. Owner: the caller frees. */
+bool *wf_precision_marks(const wf_stage *s);
 
 #endif

@@ -40,19 +40,52 @@ static bool is_f32(const wf_forms *f, uint32_t id) {
     return node_of(f, id)->type.dtype == WF_F32;
 }
 
-bool wf_precision_applies(const wf_graph *g, uint32_t id) {
-    const wf_op *op = wf_graph_node(g, id)->op;
-    if (op != &wf_op_contract && op != &wf_op_pack) return false;
-    return wf_graph_node(g, wf_node_in(g, id)[0])->type.dtype == WF_F32;
-}
-
 static bool is_contraction(const wf_forms *f, uint32_t id) {
-    return node_of(f, id)->op == &wf_op_contract && wf_precision_applies(f->g, id);
+    return node_of(f, id)->op == &wf_op_contract && f->marked[id];
 }
 
 /* Reductions whose kernels read bf16. */
 static bool folds_half(const wf_op *op) {
     return op == &wf_op_sum || op == &wf_op_moments || op == &wf_op_max || op == &wf_op_min;
+}
+
+/* --- marks ------------------------------------------------------------------------------------ */
+
+static bool is_packed(const wf_graph *g, uint32_t id) {
+    return wf_graph_node(g, id)->op == &wf_op_pack;
+}
+
+/* A packed operand that is not marked keeps its contraction in f32, and a reader that is not marked
+ * keeps the operand; true if that unmarked anything. */
+static bool unmark(const wf_graph *g, bool *marked) {
+    bool changed = false;
+    for (uint32_t id = 1; id < wf_graph_size(g); id++) {
+        const wf_node *x = wf_graph_node(g, id);
+        const uint32_t *in = wf_node_in(g, id);
+        const bool was = marked[id], contraction = x->op == &wf_op_contract;
+        for (uint32_t i = 1; contraction && i < x->n_in; i += 2)
+            marked[id] = marked[id] && (!is_packed(g, in[i]) || marked[in[i]]);
+        for (uint32_t i = 0; i < x->n_in && !marked[id]; i++) {
+            changed = changed || (is_packed(g, in[i]) && marked[in[i]]);
+            if (is_packed(g, in[i])) marked[in[i]] = false;
+        }
+        changed = changed || marked[id] != was;
+    }
+    return changed;
+}
+
+bool *wf_precision_marks(const wf_stage *s) {
+    const wf_graph *g = s->graph;
+    bool *marked = calloc(wf_graph_size(g), sizeof *marked);
+    for (uint32_t id = 1; marked && id < wf_graph_size(g); id++) {
+        const wf_op *op = wf_graph_node(g, id)->op;
+        if (op != &wf_op_contract && op != &wf_op_pack) continue;
+        marked[id] = wf_graph_node(g, wf_node_in(g, id)[0])->type.dtype == WF_F32;
+    }
+    for (uint32_t i = 0; marked && i < s->n_root; i++)
+        if (is_packed(g, s->root[i])) marked[s->root[i]] = false;
+    while (marked && unmark(g, marked)) continue;
+    return marked;
 }
 
 /* --- facts ------------------------------------------------------------------------------------ */
@@ -189,9 +222,10 @@ static void find_wanted(chooser *q, const wf_stage *s) {
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-wf_status wf_precision_choose(wf_forms *f, const wf_stage *s) {
+wf_status wf_precision_choose(wf_forms *f, const wf_stage *s, const bool *marked) {
     const size_t n = wf_graph_size(s->graph);
     *f = (wf_forms){.g = s->graph,
+                    .marked = marked,
                     .owner = calloc(n, sizeof *f->owner),
                     .level = calloc(n, sizeof *f->level),
                     .want = calloc(n, sizeof *f->want),

@@ -22,6 +22,7 @@ enum { QUICK = 500, BATCH = 16, OPS = 160, KINDS = 8, FUSED = 8, NODES = 8, THRE
 
 static struct histogram {
     uint64_t op[OPS], kind[KINDS], off[WF_N_PASS], all_on, all_off, threads[THREADS], jit, assigns;
+    uint64_t mode[WF_PRECISION_BF16 + 1];
     uint64_t fused[FUSED], nodes[NODES], sources[5], graphs, gradients, excused;
 } seen;
 
@@ -45,7 +46,8 @@ static void count_graph(const fuzz_graph *f, const bool *needed) {
     seen.graphs++;
 }
 
-static void count_program(const wf_program *p, unsigned off, bool jit) {
+static void count_program(const wf_program *p, unsigned off, wf_precision mode, bool jit) {
+    seen.mode[mode]++;
     for (int i = 0; i < WF_N_PASS; i++) seen.off[i] += off >> i & 1;
     seen.all_on += off == 0;
     seen.all_off += off == WF_PASS_ALL;
@@ -88,6 +90,9 @@ static void print_histogram(void) {
     printf("\nthreads:");
     for (int i = 0; i < THREADS; i++)
         printf(" %d:%llu", i + 1, (unsigned long long)seen.threads[i]);
+    for (wf_precision m = WF_PRECISION_F32; m <= WF_PRECISION_BF16; m++)
+        printf("%s%s:%llu", m == WF_PRECISION_F32 ? "; precision: " : " ", wf_precision_name(m),
+               (unsigned long long)seen.mode[m]);
     printf("; generated code:%llu\n", (unsigned long long)seen.jit);
 }
 
@@ -97,6 +102,7 @@ typedef struct trial {
     uint64_t seed;
     fuzz_graph *f;
     unsigned off;
+    wf_precision mode;
     int threads, other; /* of the first run, of the second */
     bool jit;
     wf_program *p;
@@ -107,8 +113,8 @@ typedef struct trial {
 static volatile uint64_t at_seed;
 
 static void say(const trial *t) {
-    fprintf(stderr, "make fuzz SEED=%llu   (off %x, %d threads, then %d, code %s)\n",
-            (unsigned long long)t->seed, t->off, t->threads, t->other, t->jit ? "on" : "off");
+    fprintf(stderr, "make fuzz SEED=%llu   (off %x, %s, %d threads, then %d, code %s)\n",
+            (unsigned long long)t->seed, t->off, wf_precision_name(t->mode), t->threads, t->other, t->jit ? "on" : "off");
 }
 
 /* A crash says which graph it was. */
@@ -118,6 +124,19 @@ static void crashed(int sig) {
                            (unsigned long long)at_seed, sig);
     if (write(2, text, (size_t)n)) signal(sig, SIG_DFL);
     raise(sig);
+}
+
+static wf_precision draw_mode(unsigned n) {
+    return n < 2 ? WF_PRECISION_BF16 : n < 4 ? WF_PRECISION_F32X3 : WF_PRECISION_F32;
+}
+
+/* The reference with the noise that the trial's mode makes: bf16 rounds off 2^15 as much as f32 does,
+ * f32x3 2^7. */
+static void make_values(noisy *v, const trial *t, int tracks, uint64_t seed) {
+    noisy_init(v, t->f->g, tracks, seed, fuzz_bind, t->f);
+    if (t->mode == WF_PRECISION_BF16) v->units = 0x1p16;
+    if (t->mode == WF_PRECISION_F32X3) v->units = 0x1p8;
+    noisy_extend(v, t->needed);
 }
 
 static void draw_settings(trial *t, bool jit) {
@@ -130,6 +149,7 @@ static void draw_settings(trial *t, bool jit) {
     t->threads = 1 + (int)((s >> 20) % THREADS);
     t->other = 1 + (int)((s >> 10) % THREADS);
     t->jit = jit;
+    t->mode = draw_mode((unsigned)(s >> 54) % 8);
     if (jit) t->off &= ~(unsigned)(WF_PASS_FUSE | WF_PASS_CODE);
 }
 
@@ -159,7 +179,8 @@ static const void *result(const trial *t, int i, wf_tensor *root) {
 
 static wf_program *compiled(const trial *t, const wf_tensor *out, int n, bool assign) {
     wf_program *p;
-    const wf_compile_opt o = {.off = t->off, .threads = t->threads, .no_assign = !assign};
+    const wf_compile_opt o = {.precision = t->mode, .off = t->off, .threads = t->threads,
+                              .no_assign = !assign};
     if (wf_compile(&p, t->f->g, out, n, o) != WF_OK) {
         say(t);
         cr_assert_fail("%s", wf_error());
@@ -205,8 +226,7 @@ static bool really_differs(trial *t, int i, const void *got, const void *const *
     for (int k = 0; k < t->f->n_leaf; k++)
         memcpy(t->f->leaf[k].data, before[k], t->f->leaf[k].bytes);
     noisy v;
-    noisy_init(&v, t->f->g, 40, t->seed + 99, fuzz_bind, t->f);
-    noisy_extend(&v, t->needed);
+    make_values(&v, t, 40, t->seed + 99);
     const int64_t at = noisy_differs(&v, root.id, kept);
     const bool excused = at >= 0 && beyond_reach(&v, v.n);
     seen.excused += excused;
@@ -274,14 +294,14 @@ static void free_leaves(const fuzz_graph *f, void **copy) {
 static bool run_from(trial *t, int run) {
     noisy later, *v = &t->f->values;
     void **before = copy_leaves(t->f);
-    if (run == 2) {
-        noisy_init(&later, t->f->g, FUZZ_TRACKS, t->seed + 7, fuzz_bind, t->f);
-        noisy_extend(&later, t->needed);
+    const bool own = run == 2 || t->mode != WF_PRECISION_F32;
+    if (own) {
+        make_values(&later, t, FUZZ_TRACKS, t->seed + 7);
         v = &later;
     }
     cr_assert_eq(wf_run(t->p), WF_OK, "%s", wf_error());
     const bool ok = check_run(t, v, (const void *const *)before, run);
-    if (run == 2) noisy_free(&later);
+    if (own) noisy_free(&later);
     free_leaves(t->f, before);
     return ok;
 }
@@ -294,7 +314,7 @@ static void prepare(trial *t, uint64_t seed, bool jit) {
     mark_needed(t->f, t->needed);
     t->p = compiled(t, t->f->out, t->f->n_out, true);
     count_graph(t->f, t->needed);
-    count_program(t->p, t->off, jit);
+    count_program(t->p, t->off, t->mode, jit);
     if (wf_plan_verify(&t->p->plan) == WF_OK) return;
     say(t);
     cr_assert_fail("%s", wf_error());

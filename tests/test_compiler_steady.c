@@ -99,7 +99,7 @@ static void run_counted(wf_program *p, int threads, const char *when) {
 
 /* --- a training step -------------------------------------------------------------------------- */
 
-static wf_program *trainer(wf_params *p, int threads) {
+static wf_program *trainer(wf_params *p, int threads, wf_precision mode) {
     wf_graph *g = wf_graph_new();
     wf_program *program;
     const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(5, 2, 12, 12, 1));
@@ -108,8 +108,8 @@ static wf_program *trainer(wf_params *p, int threads) {
     y = wf_nn_convlstm(p, "b", y, (wf_convlstm_opt){.hidden = 1, .kernel = 1});
     const wf_tensor loss = wf_nn_mse(y, x);
     wf_nn_adam(p, loss, (wf_optimizer_opt){.lr = 1e-3, .clip_norm = 1});
-    cr_assert_eq(wf_compile(&program, g, &loss, 1, (wf_compile_opt){.threads = threads}), WF_OK,
-                 "%s", wf_error());
+    const wf_compile_opt o = {.precision = mode, .threads = threads};
+    cr_assert_eq(wf_compile(&program, g, &loss, 1, o), WF_OK, "%s", wf_error());
     wf_graph_free(g);
     float *data = wf_data(program, x);
     for (int i = 0; i < 5 * 2 * 144; i++) data[i] = (float)(i * 37 % 101) / 101;
@@ -122,11 +122,11 @@ static uint32_t ready(const wf_program *p) {
     return n;
 }
 
-Test(compiler_steady, a_run_only_works) {
+static void only_works(wf_precision mode) {
     for (int threads = 1; threads <= TEAM; threads++) {
         wf_params *p = wf_params_new(1);
         setenv("WF_JIT", "off", 1);
-        wf_program *program = trainer(p, threads);
+        wf_program *program = trainer(p, threads, mode);
         cr_assert_eq(wf_run(program), WF_OK);
         cr_assert_eq(wf_run(program), WF_OK);
         for (int i = 0; i < 5; i++) run_counted(program, threads, "interpreted");
@@ -135,6 +135,10 @@ Test(compiler_steady, a_run_only_works) {
     }
     if (!COUNTED) printf("allocations are not counted here\n");
 }
+
+Test(compiler_steady, a_run_only_works) { only_works(WF_PRECISION_F32); }
+Test(compiler_steady, a_run_in_f32x3_only_works) { only_works(WF_PRECISION_F32X3); }
+Test(compiler_steady, a_run_in_bf16_only_works) { only_works(WF_PRECISION_BF16); }
 
 /* More code than the kernel of the system maps at the first touch. */
 static wf_program *many_kernels(wf_graph *g) {
@@ -184,7 +188,7 @@ Test(compiler_steady, a_compiler_in_the_background_costs_a_run_nothing) {
     setenv("XDG_CACHE_HOME", home, 1);
     setenv("WF_JIT", "background", 1);
     wf_params *p = wf_params_new(1);
-    wf_program *program = trainer(p, threads);
+    wf_program *program = trainer(p, threads, WF_PRECISION_AUTO);
     cr_assert_gt(program->plan.n_kernel, 0);
     cr_assert_eq(wf_run(program), WF_OK);
     cr_assert_eq(wf_run(program), WF_OK);

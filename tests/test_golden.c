@@ -106,7 +106,7 @@ typedef struct trainer {
     int n; /* gradients among the outputs */
 } trainer;
 
-static trainer make_trainer(const json_t *golden, const char *init, unsigned off) {
+static trainer make_trainer(const json_t *golden, const char *init, wf_compile_opt o) {
     trainer t = {.p = wf_params_new(1)};
     wf_tensor leaf[MOST], out[MOST + 3];
     wf_graph *g = wf_graph_new();
@@ -122,7 +122,6 @@ static trainer make_trainer(const json_t *golden, const char *init, unsigned off
     cr_assert(t.n > 0 && t.n <= MOST, "%d parameters", t.n);
     cr_assert(!wf_grad(t.loss, leaf, t.n, t.grad), "%s", wf_error());
     memcpy(out + 3, t.grad, sizeof t.grad);
-    const wf_compile_opt o = {.off = off};
     cr_assert(!wf_compile(&t.program, g, out, t.n + 3, o), "%s", wf_error());
     wf_graph_free(g);
     cr_assert(!wf_params_load(t.p, init), "%s", wf_error());
@@ -130,7 +129,7 @@ static trainer make_trainer(const json_t *golden, const char *init, unsigned off
     return t;
 }
 
-static void check_gradients(const trainer *t, const char *want) {
+static void check_gradients(const trainer *t, const char *want, double most) {
     const float *value[MOST];
     char path[] = "/tmp/weft-golden-XXXXXX", name[128] = "";
     close(mkstemp(path));
@@ -139,7 +138,7 @@ static void check_gradients(const trainer *t, const char *want) {
     const double worst = worst_tensor(path, want, name, sizeof name);
     unlink(path);
     printf("golden: gradients of step 1: worst relative L2 distance %.2g (%s)\n", worst, name);
-    cr_assert(worst <= 1e-4, "gradient of %s: relative L2 distance %.2g", name, worst);
+    cr_assert(worst <= most, "gradient of %s: relative L2 distance %.2g", name, worst);
 }
 
 /* Absolute and relative, the stricter of both. */
@@ -148,40 +147,60 @@ static double gap(const wf_program *p, wf_tensor t, const json_t *step, const ch
     return fabs(got - want) / fmin(1, want);
 }
 
-static void train(int steps, unsigned off) {
+/* How far a run may be from the recorded one; the losses of further steps are those of another
+ * trajectory. */
+typedef struct bounds {
+    double gradient, loss, norm, mae;
+} bounds;
+static const bounds exact = {1e-4, 2e-5, 1e-3, 2e-5};
+
+static void train(int steps, wf_compile_opt o, bounds most) {
     char clips[512], init[512], grads[512];
     json_t *golden = read_golden();
     if (!golden || !find("clips.npy", clips, sizeof clips) ||
         !find("init.safetensors", init, sizeof init) ||
         !find("grads.safetensors", grads, sizeof grads))
         return;
-    trainer t = make_trainer(golden, init, off);
+    trainer t = make_trainer(golden, init, o);
     double loss = 0, norm = 0, mae = 0;
     for (int i = 0; i < steps; i++) {
         const json_t *step = json_array_get(json_object_get(golden, "steps"), (size_t)i);
         read_batch(clips, i * BATCH % CLIPS, wf_data(t.program, t.x), wf_data(t.program, t.target));
         cr_assert(!wf_run(t.program), "%s", wf_error());
-        if (i == 0) check_gradients(&t, grads);
+        if (i == 0) check_gradients(&t, grads, most.gradient);
         loss = fmax(loss, gap(t.program, t.loss, step, "loss"));
         norm = fmax(norm, gap(t.program, t.norm, step, "grad_norm"));
         mae = fmax(mae, gap(t.program, t.mae, step, "mae"));
     }
     printf("golden: %d steps: largest relative gap in loss %.2g, norm %.2g, mae %.2g\n", steps,
            loss, norm, mae);
-    cr_assert(loss <= 2e-5, "loss: relative gap %.2g", loss);
-    cr_assert(norm <= 1e-3, "norm: relative gap %.2g", norm);
-    cr_assert(mae <= 2e-5, "mae: relative gap %.2g", mae);
+    cr_assert(loss <= most.loss, "loss: relative gap %.2g", loss);
+    cr_assert(norm <= most.norm, "norm: relative gap %.2g", norm);
+    cr_assert(mae <= most.mae, "mae: relative gap %.2g", mae);
     wf_program_free(t.program);
     wf_params_free(t.p);
     json_decref(golden);
 }
 
-Test(golden, training) { train(STEPS, 0); }
+Test(golden, training) {
+    train(STEPS, (wf_compile_opt){.precision = WF_PRECISION_F32}, exact);
+}
+
+/* In f32x3 the gradients of the first step are within the bound of f32. In bf16 the worst is that of
+ * a bias, a sum that cancels, 7 % off; then rounding leads elsewhere. */
+Test(golden, training_in_f32x3) {
+    train(3, (wf_compile_opt){.precision = WF_PRECISION_F32X3}, (bounds){1e-4, 1e-3, 1e-2, 1e-3});
+}
+Test(golden, training_in_bf16) {
+    train(3, (wf_compile_opt){.precision = WF_PRECISION_BF16}, (bounds){0.12, 6e-3, 0.1, 2e-3});
+}
 
 /* The same without passes; with WEFT_SLOW set without tuned kernels too, a step of many minutes. */
-Test(golden, training_without_passes) { train(1, WF_PASS_ALL & ~(unsigned)WF_PASS_FAST); }
+Test(golden, training_without_passes) {
+    train(1, (wf_compile_opt){.off = WF_PASS_ALL & ~(unsigned)WF_PASS_FAST}, exact);
+}
 Test(golden, training_by_reference_evaluators) {
-    if (getenv("WEFT_SLOW")) train(1, WF_PASS_ALL);
+    if (getenv("WEFT_SLOW")) train(1, (wf_compile_opt){.off = WF_PASS_ALL}, exact);
 }
 
 /* --- evaluation ------------------------------------------------------------------------------- */

@@ -21,7 +21,8 @@ static size_t bytes_of(const wf_type *t) {
 
 void noisy_init(noisy *v, const wf_graph *g, int tracks, uint64_t seed, wf_bind_fn *bind,
                 void *user) {
-    *v = (noisy){.g = g, .tracks = tracks, .state = seed, .bind = bind, .user = user, .n = 1};
+    *v = (noisy){.g = g, .tracks = tracks, .state = seed, .units = off_units, .bind = bind,
+                 .user = user, .n = 1};
 }
 
 void noisy_free(noisy *v) {
@@ -56,7 +57,7 @@ static void disturb(noisy *v, wf_dtype t, void *data, size_t bytes) {
     if (!wf_dtype_is_real(t)) return;
     for (size_t at = 0; at < bytes; at += wf_dtype_bytes(t)) {
         void *p = (char *)data + at;
-        const double d = off_units * (2 * sampler_next(&v->state) - 1);
+        const double d = v->units * (2 * sampler_next(&v->state) - 1);
         wf_store(t, p, wf_load(t, p) * (1 + d * unit));
     }
 }

@@ -14,6 +14,7 @@ typedef struct noisy {
     const wf_graph *g;
     int tracks;
     uint64_t state;
+    double units;     /* of rounding that operands and results are off; set by noisy_init */
     wf_bind_fn *bind; /* data of an input */
     void *user;
     uint32_t n, cap;  /* nodes 1 .. n - 1 were visited */
