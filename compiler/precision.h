@@ -26,7 +26,7 @@ typedef struct wf_forms {
     bool *half;      /* (nodes) of an owner: stored as bf16 for some readers, */
     bool *only;      /* or for all: its result is bf16 */
     bool *again;     /* (nodes) later passes compute it again */
-    bool *near;      /* (nodes) an elementwise reader in the same pass takes it in full */
+    bool *near;      /* (nodes) a reader in the same pass takes it in full */
 } wf_forms;
 
 /* Decides for the stage; `marked` stays the caller's. Errors: WF_MEMORY. */

@@ -1,7 +1,7 @@
 /* bf16 mode: which values are stored as bf16. Three rules:
  *
  *   - What a contraction reads, as it rounds it anyway: layer outputs, gate gradients. Sums of it
- *     read it, too, unless elementwise work of the same pass needs it in full.
+ *     read it, too, unless others of the same pass need it in full.
  *   - What a later pass reads - the backward pass of the forward pass - if it lies between two
  *     contractions of its own pass: it depends on one, and one depends on it. So predictions and
  *     losses, which are behind the last contraction, and all that is computed from parameters and
@@ -9,9 +9,9 @@
  *     from that alone.
  *   - Where such values are placed side by side (concat, stack), the whole.
  *
- * Readers of the same pass that are elementwise take the value in full - a carry from step to step
- * stays f32 - if it is computed where they are; not if it is in memory anyway, as the result of
- * anything but elementwise work is. Outputs and assigned values stay f32. */
+ * Elementwise and other readers of the same pass take the value in full: a carry from step to step
+ * stays f32. What is not elementwise is in memory in one form, though: in f32 if there are such
+ * readers, unless a later pass needs it. Outputs and assigned values stay f32. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +44,8 @@ static bool is_contraction(const wf_forms *f, uint32_t id) {
     return node_of(f, id)->op == &wf_op_contract && f->marked[id];
 }
 
-/* Reductions whose kernels read bf16. */
-static bool folds_half(const wf_op *op) {
-    return op == &wf_op_sum || op == &wf_op_moments || op == &wf_op_max || op == &wf_op_min;
-}
+/* Reductions that read bf16: their results hardly tell. */
+static bool folds_half(const wf_op *op) { return op == &wf_op_sum || op == &wf_op_moments; }
 
 /* --- marks ------------------------------------------------------------------------------------ */
 
@@ -146,7 +144,28 @@ static void find_readers(chooser *q) {
             const bool later = f->level[id] > f->level[owner];
             if (is_contraction(f, id)) q->multiplied[owner] = true;
             else if (later) q->crosses[owner] = true;
-            else if (x->op->kind == WF_KIND_ELEMENTWISE) f->near[owner] = true;
+        }
+    }
+}
+
+/* True if the value is of those that the backward pass needs (the second rule). */
+static bool is_kept(const chooser *q, uint32_t id) {
+    return q->crosses[id] && q->wide[id] && q->feeds[id];
+}
+
+/* Readers of the same pass that are neither contractions nor sums, nor place the value where it is
+ * stored as bf16. */
+static void find_near(chooser *q) {
+    wf_forms *f = q->f;
+    for (uint32_t id = 1; id < wf_graph_size(q->g); id++) {
+        const wf_node *x = node_of(f, id);
+        const wf_kind kind = x->op->kind;
+        if (!f->live[id] || kind == WF_KIND_VIEW || is_contraction(f, id) || folds_half(x->op))
+            continue;
+        if (kind == WF_KIND_PLACE && (q->multiplied[id] || is_kept(q, id))) continue;
+        for (uint32_t i = 0; i < x->n_in; i++) {
+            const uint32_t owner = f->owner[wf_node_in(q->g, id)[i]];
+            if (f->level[id] <= f->level[owner]) f->near[owner] = true;
         }
     }
 }
@@ -177,15 +196,17 @@ static void decide(chooser *q) {
         if (kind == WF_KIND_LEAF || kind == WF_KIND_REDUCE || x->op == &wf_op_pack || !x->n_in ||
             count_of(f, id) < 2)
             continue;
-        const bool crosses = q->crosses[id] && q->wide[id] && q->feeds[id];
-        if (crosses && !q->multiplied[id] && is_made_again(q, id)) {
+        const bool kept = is_kept(q, id);
+        if (kept && !q->multiplied[id] && is_made_again(q, id)) {
             f->again[id] = true;
             continue;
         }
-        /* A pass over memory only to round what contractions can round as well is not worth it. */
-        const bool joins = wf_fusible(q->g, id) || kind == WF_KIND_PLACE || is_contraction(f, id);
-        f->half[id] = crosses || (q->multiplied[id] && joins);
-        f->only[id] = f->half[id] && (kind == WF_KIND_PLACE || is_contraction(f, id));
+        /* A pass over memory only to round what contractions can round as well is not worth it, and
+         * what is made in memory has one form. */
+        const bool stored = kind == WF_KIND_PLACE || is_contraction(f, id);
+        const bool joins = stored ? !f->near[id] : wf_fusible(q->g, id);
+        f->half[id] = kept || (q->multiplied[id] && joins);
+        f->only[id] = f->half[id] && stored;
     }
 }
 
@@ -247,6 +268,7 @@ wf_status wf_precision_choose(wf_forms *f, const wf_stage *s, const bool *marked
         find_wide(&q);
         find_feeding(&q);
         find_readers(&q);
+        find_near(&q);
         decide(&q);
         find_wanted(&q, s);
     }
