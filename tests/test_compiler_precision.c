@@ -1,5 +1,5 @@
-/* Modes of precision: what they mark and store, how near they stay to f32, that their bits depend on
- * neither threads nor generated code, and what bf16 saves. */
+/* Modes of precision: what they mark and store, how near they stay to f32, that their bits depend
+ * on neither threads nor generated code, and what bf16 saves. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ Test(compiler_precision, contractions_of_f32_have_the_mode) {
         for (uint32_t id = 1; id < wf_graph_size(s.graph); id++) {
             const wf_node *x = wf_graph_node(s.graph, id);
             if (x->op != &wf_op_contract && x->op != &wf_op_pack) continue;
-            cr_expect_eq(((const wf_contract_attr *)x->attr)->compute, compute[m]);
+            cr_expect_eq(((const wf_contract_attr *)x->attr)->compute, (int32_t)compute[m]);
             contractions++;
         }
         cr_expect_gt(contractions, 20);
@@ -309,7 +309,8 @@ Test(compiler_precision, sums_of_bf16_have_a_gradient) {
     const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(3, 4)), half = wf_cast(x, WF_BF16);
     const wf_reduce_opt rows = {.n_axes = 1, .axes = {1}}, all = {0};
     const wf_tensor parts[] = {wf_sum(half, all), wf_sum(wf_max(half, rows), all),
-                               wf_sum(wf_prod(half, rows), all), wf_sum(wf_moments(half, rows), all)};
+                               wf_sum(wf_prod(half, rows), all),
+                               wf_sum(wf_moments(half, rows), all)};
     wf_tensor gx;
     wf_program *p;
     const wf_tensor y = wf_add_n(parts, WF_COUNT(parts));
