@@ -16,7 +16,7 @@ enum {
     M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
     M_MOST = 256,
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
-    M_PAIRED = 64,           /* rows of a block where pairs of rows are made for each */
+    M_PAIRED = 32,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };

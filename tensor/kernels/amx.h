@@ -1,6 +1,7 @@
 /* The tile instructions that contract_amx.c uses: intrinsics or, with WF_AMX_EMULATED defined, the
  * same in plain C, for tests on machines without them. A tile has 16 rows of 64 bytes. Source:
- * Intel 64 and IA-32 Architectures Software Developer's Manual, TILELOADD, TDPBF16PS, TILESTORED. */
+ * Intel 64 and IA-32 Architectures Software Developer's Manual: TILELOADD, TDPBF16PS,
+ * TILESTORED. */
 #ifndef WEFT_KERNELS_AMX_H
 #define WEFT_KERNELS_AMX_H
 

@@ -1,6 +1,6 @@
-/* Micro kernels on cells for AMX: 16 or 32 rows of 16 or 32 columns, as up to 2 x 2 tiles, for which
- * a product of tiles needs one load. A step is 16 cells of k. What is left of a segment, fewer than
- * 16 cells, is added by the vector kernels afterwards.
+/* Micro kernels on cells for AMX: 16 or 32 rows of 16 or 32 columns, as up to 2 x 2 tiles, for
+ * which a product of tiles needs one load. A step is 16 cells of k. What is left of a segment,
+ * fewer than 16 cells, is added by the vector kernels afterwards.
  *
  * The tile of a has rows of k; where instead rows of the block are contiguous in a, 16 x 16 cells
  * are transposed through memory first. */
