@@ -84,6 +84,8 @@ $(B)/tensor/kernels/%_avx512.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx
 $(B)/tensor/kernels/%_avx512bf16.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq \
                                             -mavx512vl -mavx512bf16 -mavx2 -mfma \
                                             -mprefer-vector-width=512)
+$(B)/tensor/kernels/%_amx.o:    ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl \
+                                        -mavx2 -mfma -mamx-tile -mamx-bf16)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)

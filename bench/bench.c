@@ -44,7 +44,7 @@ FMA_LOOP(loop_plain, , 16)
 
 static float (*pick_loop(int *lanes))(long) {
 #if HAVE_ISA
-    if (wf_isa_get() == WF_ISA_AVX512) return *lanes = 16, loop_avx512;
+    if (wf_isa_get() >= WF_ISA_AVX512) return *lanes = 16, loop_avx512;
     if (wf_isa_get() == WF_ISA_AVX2) return *lanes = 8, loop_avx2;
 #endif
     return *lanes = 4, loop_plain;

@@ -84,6 +84,8 @@ static const char *const flags_isa[][ISA_FLAGS] = {
     [WF_ISA_AVX2] = {"-mavx2", "-mfma", NULL},
     [WF_ISA_AVX512] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
                        "-mprefer-vector-width=512"},
+    [WF_ISA_AMX] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
+                    "-mprefer-vector-width=512"},
 };
 static const char flag_bf16[] = "-mavx512bf16";
 /* What is left of a row after whole vectors goes one by one, not by shorter vectors: a quarter less

@@ -11,6 +11,7 @@
 
 #include "compiler/code_text.h"
 #include "compiler/export_file.h"
+#include "tensor/contract.h"
 
 /* The functions so far, as text behind the name. */
 typedef struct function_list {
@@ -51,6 +52,11 @@ static void write_parameters(FILE *f, const wf_array *a, int n_in, int n_out, bo
 static wf_status refuse(const writer *w, const wf_launch *l, const wf_op *op) {
     const char *scope = wf_graph_scope_text(w->e.plan.graph,
                                             wf_graph_node(w->e.plan.graph, l->node)->scope);
+    const wf_contract_attr *c = l->call.attr;
+    if ((op == &wf_op_contract || op == &wf_op_pack) && c->compute)
+        return wf_fail(WF_UNSUPPORTED, "wf_export_c: the operation \"%s\"%s%s computes in %s; "
+                       "compile the program with precision f32", op->name,
+                       *scope ? " of " : "", scope, wf_compute_name(c->compute));
     return wf_fail(WF_UNSUPPORTED, "wf_export_c: the operation \"%s\"%s%s has no C text; leave it "
                    "out of the exported graph", op->name, *scope ? " of " : "", scope);
 }

@@ -14,6 +14,7 @@ typedef struct wf_tile {
 typedef struct wf_piece {
     const wf_contract_plan *p;
     const wf_tile_table *kernels;
+    const wf_large_table *large;     /* of blocks of 16 and 32 rows, or NULL */
     wf_range out;                    /* output loops */
     int64_t first_inner, last_inner; /* panels along n_inner */
     int64_t first_outer, last_outer; /* outer column values, flattened */
@@ -47,7 +48,7 @@ typedef struct wf_loaded {
 void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r);
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed);
 
-/* --- contract_cells.c ------------------------------------------------------------------------- */
+/* --- contract_pairs.c ------------------------------------------------------------------------- */
 
 /* Fills the box of cells of a side over r, sets the steps of all loops, of the halved one too, and
  * the cells to the lo part. Returns where r begins. `stage`: room for three rows. */

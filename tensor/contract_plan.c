@@ -16,7 +16,7 @@ enum {
     M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
     M_MOST = 256,
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
-    M_PAIRED = 64,           /* rows of a block where pairs of rows are made for each */
+    M_PAIRED = 32,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };
@@ -28,103 +28,6 @@ static int64_t round16(int64_t n) { return (n + 15) / 16 * 16; }
 
 static int parts_of(const wf_contract_attr *c) {
     return c->compute == WF_COMPUTE_F32X3 ? 2 : c->compute == WF_COMPUTE_BF16 ? 1 : 0;
-}
-
-/* --- classes of loops ------------------------------------------------------------------------- */
-
-/* Output loops that the operand on this side depends on. */
-static uint32_t uses(const wf_contract_attr *c, const wf_contract_source *s, bool is_b) {
-    const uint32_t out = (1u << c->rank) - 1;
-    if (is_b && s->packed) return s->batch_loops | s->col_loops;
-    return out & (is_b ? wf_relation_loops(s->b, s->rank_b) : wf_relation_loops(s->a, s->rank_a));
-}
-
-static bool unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n) {
-    for (int i = 0; i < n; i++)
-        if (p->c->out[loop[i]] > 1 && side->step[loop[i]] == 1) return true;
-    return false;
-}
-
-/* Some sum loop of more than one step is contiguous (or there is nothing to sum). */
-static bool unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
-                        const wf_side *side) {
-    bool any = false;
-    for (int k = 0; k < s->n_sum; k++) {
-        any |= s->sum[k] > 1;
-        if (s->sum[k] > 1 && side->step[p->c->rank + k] == 1) return true;
-    }
-    return !any;
-}
-
-static void sort_loops(wf_contract_plan *p, uint32_t batch, uint32_t columns) {
-    const wf_contract_attr *c = p->c;
-    p->n_batch = p->n_m = p->n_n = 0;
-    p->batch_mask = batch;
-    p->n_mask = columns;
-    p->batch = p->m = p->n = 1;
-    for (int l = 0; l < c->rank; l++) {
-        if (batch >> l & 1) {
-            p->batch_loop[p->n_batch++] = l;
-            p->batch *= c->out[l];
-        } else if (columns >> l & 1) {
-            p->n_loop[p->n_n++] = l;
-            p->n *= c->out[l];
-        } else {
-            p->m_loop[p->n_m++] = l;
-            p->m *= c->out[l];
-        }
-    }
-}
-
-static void classify(wf_contract_plan *p) {
-    const wf_contract_attr *c = p->c;
-    uint32_t in_u = 0, in_v = 0, both = 0;
-    for (int i = 0; i < c->n_sources; i++) {
-        const uint32_t u = uses(c, &c->source[i], p->u_side == 1);
-        const uint32_t v = uses(c, &c->source[i], p->u_side == 0);
-        in_u |= u;
-        in_v |= v;
-        both |= u & v;
-    }
-    both |= in_u & in_v;
-    sort_loops(p, both, in_v & ~both);
-}
-
-/* Packed sources fix the classes. */
-static bool packed_agree(const wf_contract_plan *p) {
-    for (int i = 0; i < p->c->n_sources; i++) {
-        const wf_contract_source *s = &p->c->source[i];
-        if (s->packed && (p->u_side != 0 || s->batch_loops != p->batch_mask ||
-                          s->col_loops != p->n_mask))
-            return false;
-    }
-    return true;
-}
-
-static void move_last(int *loop, int n, int from) {
-    const int l = loop[from];
-    for (int i = from; i + 1 < n; i++) loop[i] = loop[i + 1];
-    loop[n - 1] = l;
-}
-
-/* The column loop that is contiguous in the output comes last; so does the row loop that is
- * contiguous in U if no sum loop is. Packed columns keep their order. */
-static void order_loops(wf_contract_plan *p) {
-    bool packed = false;
-    for (int i = 0; i < p->c->n_sources; i++) packed |= p->c->source[i].packed;
-    for (int i = 0; i < p->n_n && !packed; i++)
-        if (p->call->out.stride[p->n_loop[i]] == 1 && p->c->out[p->n_loop[i]] > 1) {
-            move_last(p->n_loop, p->n_n, i);
-            break;
-        }
-    wf_side u;
-    wf_side_read(p->c, &p->c->source[0], p->u_side == 1, &p->call->in[p->u_side], &u);
-    if (unit_in_sum(p, &p->c->source[0], &u)) return;
-    for (int i = 0; i < p->n_m; i++)
-        if (u.step[p->m_loop[i]] == 1 && p->c->out[p->m_loop[i]] > 1) {
-            move_last(p->m_loop, p->n_m, i);
-            break;
-        }
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
@@ -436,7 +339,7 @@ static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
     }
     sp->u_mode = WF_FROM_GATHER;
     sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    unit_in_sum(p, sp->s, &sp->u);
+                    wf_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
     sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->parts);
@@ -467,7 +370,7 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
     sp->u_mode = WF_FROM_GATHER;
     const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
     sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    unit_in_sum(p, sp->s, &sp->u);
+                    wf_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
     sp->u_floats = (p->m_rows + 16) * (sp->chunk_k + 16);
@@ -515,7 +418,7 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
     p->c = c;
     sp->s = &c->source[0];
     sp->n_k = sp->k_rows = sum_extent(sp->s);
-    sort_loops(p, sp->s->batch_loops, sp->s->col_loops);
+    wf_loops_sort(p, sp->s->batch_loops, sp->s->col_loops);
     wf_side_read(c, sp->s, true, b, &sp->v);
     p->parts = parts_of(c);
     if (!p->parts) return;
@@ -541,11 +444,11 @@ static double cost_of(const wf_contract_plan *p) {
         const double m = (double)p->m, n = (double)p->n, k = (double)sum_extent(s);
         const double columns = (double)(p->n_outer * round16(p->n_inner));
         cost += m * columns * k / 32 + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
-        const bool u_unit = unit_in_sum(p, s, &u) || unit_in(&u, p, p->m_loop, p->n_m);
+        const bool u_unit = wf_unit_in_sum(p, s, &u) || wf_unit_in(&u, p, p->m_loop, p->n_m);
         cost += (u_unit ? u.linear ? 0.1 : 0.4 : 1.5) * m * k;
         if (s->packed) continue;
         wf_side_read(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
-        const bool v_unit = unit_in(&v, p, p->n_loop, p->n_n);
+        const bool v_unit = wf_unit_in(&v, p, p->n_loop, p->n_n);
         const double times = p->flat && !may_pack(p, s, &v) ? 1 + m / M_MOST : 1;
         cost += (v_unit ? v.linear ? 0.2 : 0.5 : 2.0) * k * n * times;
     }
@@ -580,10 +483,10 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         q[side].c = call->attr;
         q[side].u_side = side;
         q[side].parts = parts_of(call->attr);
-        classify(&q[side]);
-        ok[side] = packed_agree(&q[side]);
+        wf_loops_classify(&q[side]);
+        ok[side] = wf_loops_agree(&q[side]);
         if (!ok[side]) continue;
-        order_loops(&q[side]);
+        wf_loops_order(&q[side]);
         choose_columns(&q[side]);
         cost[side] = cost_of(&q[side]);
     }

@@ -138,4 +138,18 @@ int64_t wf_cells_of(const wf_contract_plan *p, const wf_source_plan *sp, const w
 int64_t wf_stage_floats(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r,
                         int64_t width);
 
+/* --- contract_classes.c ----------------------------------------------------------------------- */
+
+/* The classes of all output loops, for the operand that is U by p->u_side. */
+void wf_loops_classify(wf_contract_plan *p);
+/* The same, given the loops of batch and columns. */
+void wf_loops_sort(wf_contract_plan *p, uint32_t batch, uint32_t columns);
+/* False if sources that are packed fix other classes. */
+bool wf_loops_agree(const wf_contract_plan *p);
+/* Puts contiguous loops last in their class. */
+void wf_loops_order(wf_contract_plan *p);
+/* True if a side is contiguous along one of these output loops; along a sum loop. */
+bool wf_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n);
+bool wf_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *side);
+
 #endif

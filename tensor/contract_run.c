@@ -36,7 +36,7 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     at[2] = take(&used, p->m_rows, sizeof(wf_tile));
     at[3] = take(&used, p->max_segs, sizeof(int64_t));
     at[4] = take(&used, p->max_segs, sizeof(int64_t));
-    at[5] = take(&used, WF_TILE_M * WF_TILE_N, sizeof(float));
+    at[5] = take(&used, WF_TILE_LARGE * WF_TILE_N, sizeof(float));
     at[6] = take(&used, p->u_floats, sizeof(float));
     at[7] = take(&used, p->v_floats, sizeof(float));
     at[8] = take(&used, p->stage_floats, sizeof(float));
@@ -82,6 +82,13 @@ static int64_t linear_run(const int64_t *at, int64_t from, int64_t limit) {
     return n;
 }
 
+/* Rows of the next tile of a run. */
+static int64_t tile_rows(const wf_piece *w, int64_t run) {
+    if (w->large && run >= WF_TILE_LARGE) return WF_TILE_LARGE;
+    if (w->large && run >= WF_TILE_HALF) return WF_TILE_HALF;
+    return ceil_div(run, ceil_div(run, w->kernels->max_m));
+}
+
 /* Cuts the rows where U is not linear, and those runs into tiles of nearly one size. */
 static void cut_tiles(wf_piece *w, const wf_loaded *x) {
     fill_rows(w, x->u_step, w->m_u);
@@ -89,9 +96,8 @@ static void cut_tiles(wf_piece *w, const wf_loaded *x) {
     for (int64_t i = 0; i < w->rows;) {
         int64_t run = linear_run(w->m_u, i, w->rows - i);
         if (!x->sp->rows_form && run > 1 && w->m_u[i + 1] - w->m_u[i] != 1) run = 1;
-        int64_t parts = ceil_div(run, w->kernels->max_m);
-        for (; parts > 0; parts--) {
-            const int64_t n = ceil_div(run, parts);
+        while (run > 0) {
+            const int64_t n = tile_rows(w, run);
             wf_tile *t = &w->tiles[w->n_tiles++];
             *t = (wf_tile){.row = i, .rows = n, .u = w->m_u[i], .out = w->m_out[i]};
             if (n > 1) t->um = w->m_u[i + 1] - w->m_u[i], t->om = w->m_out[i + 1] - w->m_out[i];
@@ -252,6 +258,12 @@ static void scatter(const wf_piece *w, const wf_tile *t, float *out, const int64
     }
 }
 
+static wf_tile_fn *kernel_of(const wf_piece *w, bool rows_form, int64_t rows, int nv) {
+    if (w->large && rows >= WF_TILE_HALF)
+        return (rows_form ? w->large->rows : w->large->cols)[rows / WF_TILE_HALF][nv];
+    return (rows_form ? w->kernels->rows : w->kernels->cols)[rows][nv];
+}
+
 static void compute_panel(const wf_piece *w, const wf_loaded *x, int64_t v_at, float *out,
                           const int64_t *col, bool unit, int64_t n, bool add) {
     const int nv = n > 16 ? 2 : 1;
@@ -259,7 +271,7 @@ static void compute_panel(const wf_piece *w, const wf_loaded *x, int64_t v_at, f
     const float *u = x->u + x->u_shift, *v = x->v + (x->v_at + v_at + x->v_shift);
     for (int64_t i = 0; i < w->n_tiles; i++) {
         const wf_tile *t = &w->tiles[i];
-        wf_tile_fn *f = (x->sp->rows_form ? w->kernels->rows : w->kernels->cols)[t->rows][nv];
+        wf_tile_fn *f = kernel_of(w, x->sp->rows_form, t->rows, nv);
         const int64_t as = x->sp->rows_form ? t->um : x->ak;
         if (whole && t->linear) {
             f(u + t->u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, out + t->out + col[0],
@@ -373,7 +385,9 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
                     const float *shared) {
     wf_piece w = {.p = p, .kernels = p->parts ? wf_tile_cells_for(wf_isa_get())
                                               : wf_tile_table_for(wf_isa_get())};
+    w.large = p->parts ? wf_tile_large_for(wf_isa_get()) : NULL;
     lay_out(&w, p, scratch);
+    if (w.large) w.large->begin();
     for (int64_t i = first; i < last; i++) {
         if (!locate(&w, i)) continue;
         int64_t at = 0;
@@ -394,6 +408,7 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
         }
         if (w.wide) narrow_block(&w, (uint16_t *)p->call->out.data + at);
     }
+    if (w.large) w.large->end();
 }
 
 /* --- packing in the first phase --------------------------------------------------------------- */

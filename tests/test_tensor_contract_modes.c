@@ -1,5 +1,6 @@
 /* Contractions that compute in bf16 and f32x3: the fast path against the reference evaluation, over
  * the grid of odd shapes, in all directions. */
+#include "compiler/compiler.h"
 #include "tensor/kernels/cells.h"
 #include "tests/contract_cases.h"
 
@@ -169,4 +170,57 @@ Test(tensor_contract_modes, values_are_rounded_to_nearest_even) {
     if (wf_isa_get() >= WF_ISA_AVX2) check_conversions(&wf_cells_avx2);
     if (wf_isa_get() >= WF_ISA_AVX512) check_conversions(&wf_cells_avx512);
 #endif
+}
+
+/* --- in programs ------------------------------------------------------------------------------ */
+
+/* relu(conv(x, w)) and another convolution of it, in blocks of a chain where there are chains;
+ * `narrow`: what is between them is bf16. */
+static wf_tensor two_layers(wf_graph *g, wf_compute compute, bool narrow) {
+    const wf_tensor x = f32(g, WF_SHAPE(4, 16, 16, 16)), w = f32(g, WF_SHAPE(40, 3, 3, 16));
+    const wf_tensor last = f32(g, WF_SHAPE(24, 1, 1, 40));
+    wf_tensor h = contraction(wf_conv(x, w, (wf_conv_opt){.pad = {1, 1}}));
+    h = wf_contract_recast(g, h.id, (const wf_tensor[]){x, w}, compute, narrow);
+    h = wf_relu(narrow ? wf_cast(h, WF_F32) : h);
+    const wf_tensor y = contraction(wf_conv(h, last, (wf_conv_opt){0}));
+    if (narrow) h = wf_cast(h, WF_BF16);
+    return wf_add(wf_contract_recast(g, y.id, (const wf_tensor[]){h, last}, compute, false),
+                  f32(g, WF_SHAPE(24)));
+}
+
+static float *by_program(wf_tensor y, unsigned off, int threads) {
+    wf_program *p;
+    const wf_compile_opt o = {.off = off | WF_PASS_ALONE, .threads = threads};
+    const size_t bytes = (size_t)wf_count(y) * sizeof(float);
+    float *out = malloc(bytes);
+    cr_assert(wf_compile(&p, y.graph, &y, 1, o) == WF_OK && wf_run(p) == WF_OK &&
+              wf_run(p) == WF_OK && wf_read(p, y, out, bytes) == WF_OK, "%s", wf_error());
+    wf_program_free(p);
+    return out;
+}
+
+Test(tensor_contract_modes, programs_give_the_same_bits_on_any_number_of_threads) {
+    for (int i = 0; i < 4; i++) {
+        const wf_compute compute = modes[i / 2];
+        const bool narrow = i % 2;
+        wf_graph *g = wf_graph_new();
+        const wf_tensor y = two_layers(g, compute, narrow);
+        cr_assert(wf_ok(y), "%s", wf_graph_message(g));
+        float *want = reference(y), *one = by_program(y, 0, 1);
+        float *plain = by_program(y, WF_PASS_CHAIN, 1);
+        const double error = relative(one, want, wf_count(y));
+        cr_assert(error <= (narrow ? 1e-3 : 1e-5), "%s: error %g", wf_compute_name((int)compute),
+                  error);
+        cr_assert(relative(plain, want, wf_count(y)) <= (narrow ? 1e-3 : 1e-5));
+        for (int threads = 2; threads <= 4; threads++) {
+            float *more = by_program(y, 0, threads);
+            cr_assert(memcmp(one, more, (size_t)wf_count(y) * sizeof *one) == 0, "%d threads",
+                      threads);
+            free(more);
+        }
+        free(want);
+        free(one);
+        free(plain);
+        wf_graph_free(g);
+    }
 }

@@ -23,7 +23,8 @@
 
 #include "tensor/kernels/cpu.h"
 
-enum { WF_TILE_N = 32, WF_TILE_M = 14 }; /* the widest block: columns of a panel, rows */
+/* The widest block: columns of a panel, rows; rows of a large one, and of half of it. */
+enum { WF_TILE_N = 32, WF_TILE_M = 14, WF_TILE_LARGE = 32, WF_TILE_HALF = 16 };
 
 typedef void wf_tile_fn(const float *a, int64_t as, const int64_t *a_seg, const float *b,
                         int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c,
@@ -42,15 +43,26 @@ typedef struct wf_tile_table {
     wf_lanes_fn *lanes;
 } wf_tile_table;
 
+/* Kernels on cells for blocks of 16 and 32 rows, beside a table for those that are left over. A
+ * thread calls begin, then any of them, then end. */
+typedef struct wf_large_table {
+    void (*begin)(void), (*end)(void);
+    wf_tile_fn *rows[3][3]; /* [rows / 16][nv] */
+    wf_tile_fn *cols[3][3];
+} wf_large_table;
+
 /* The table for an instruction set that this build has; the plain C one otherwise. */
 const wf_tile_table *wf_tile_table_for(wf_isa isa);
 /* The same for cells; it has no lanes. */
 const wf_tile_table *wf_tile_cells_for(wf_isa isa);
+/* Large blocks of cells; NULL if the instruction set has none. */
+const wf_large_table *wf_tile_large_for(wf_isa isa);
 
 extern const wf_tile_table wf_tile_ref;
 #if defined(__x86_64__)
 extern const wf_tile_table wf_tile_avx2, wf_tile_avx512;
 extern const wf_tile_table wf_tile_cells_avx2, wf_tile_cells_avx512, wf_tile_avx512bf16;
+extern const wf_large_table wf_tile_amx;
 #endif
 extern const wf_tile_table wf_tile_plain, wf_tile_cells;
 

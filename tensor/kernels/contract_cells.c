@@ -98,11 +98,18 @@ static void probe(void) {
 
 const wf_tile_table *wf_tile_cells_for(wf_isa isa) {
 #if defined(__x86_64__)
-    if (isa == WF_ISA_AVX512) {
+    if (isa >= WF_ISA_AVX512) {
         pthread_once(&once, probe);
         return pairs_are_fast ? &wf_tile_avx512bf16 : &wf_tile_cells_avx512;
     }
     if (isa == WF_ISA_AVX2) return &wf_tile_cells_avx2;
 #endif
     return &wf_tile_cells;
+}
+
+const wf_large_table *wf_tile_large_for(wf_isa isa) {
+#if defined(__x86_64__)
+    if (isa == WF_ISA_AMX) return &wf_tile_amx;
+#endif
+    return NULL;
 }

@@ -1,5 +1,5 @@
-/* Micro kernels on cells for AVX2 with fused multiply-add: 4 x 16, 8 accumulators, four vectors of b
- * and the operand of a in two parts fill the 16 registers. */
+/* Micro kernels on cells for AVX2 with fused multiply-add: 4 x 16, as eight accumulators, four
+ * vectors of b and the operand of a in two parts fill the 16 registers. */
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 

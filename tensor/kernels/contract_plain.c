@@ -73,7 +73,7 @@ const wf_tile_table wf_tile_plain = {
 
 const wf_tile_table *wf_tile_table_for(wf_isa isa) {
 #if defined(__x86_64__)
-    if (isa == WF_ISA_AVX512) return &wf_tile_avx512;
+    if (isa >= WF_ISA_AVX512) return &wf_tile_avx512;
     if (isa == WF_ISA_AVX2) return &wf_tile_avx2;
 #endif
     return &wf_tile_plain;

@@ -6,11 +6,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "tensor/base.h"
 
-static const char *const names[] = {"scalar", "avx2", "avx512"};
+static const char *const names[] = {"scalar", "avx2", "avx512", "amx"};
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static wf_isa chosen;
+
+/* Tiles, if the processor has them with bf16, and the kernel lets this process use them: their
+ * registers are large, so they are asked for. */
+#if defined(__x86_64__) && defined(__linux__)
+static bool may_use_tiles(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, BF16 = 1 << 22, TILES = 1 << 24 };
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & BF16) && (d & TILES) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#elif defined(__x86_64__)
+static bool may_use_tiles(void) { return false; }
+#endif
 
 static wf_isa detect(void) {
 #if defined(__x86_64__)
@@ -19,6 +38,7 @@ static wf_isa detect(void) {
     const int avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                        __builtin_cpu_supports("avx512vl");
+    if (avx512 && may_use_tiles()) return WF_ISA_AMX;
     return avx512 ? WF_ISA_AVX512 : avx2 ? WF_ISA_AVX2 : WF_ISA_SCALAR;
 #else
     return WF_ISA_SCALAR;
@@ -47,7 +67,7 @@ const char *wf_isa_name(wf_isa isa) { return names[isa]; }
 
 bool wf_cpu_has_bf16(void) {
 #if defined(__x86_64__)
-    return wf_isa_get() == WF_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+    return wf_isa_get() >= WF_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
 #else
     return false;
 #endif

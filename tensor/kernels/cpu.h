@@ -6,10 +6,11 @@
 
 #include <stdbool.h>
 
-typedef enum wf_isa { WF_ISA_SCALAR, WF_ISA_AVX2, WF_ISA_AVX512 } wf_isa;
+/* Each has what those before it have. AMX: AVX-512 and tiles of bf16, which the kernel permits. */
+typedef enum wf_isa { WF_ISA_SCALAR, WF_ISA_AVX2, WF_ISA_AVX512, WF_ISA_AMX } wf_isa;
 
-/* WF_ISA=scalar|avx2|avx512 forces a set that the machine has; an unknown or absent one is ignored
- * and logged once. */
+/* WF_ISA=scalar|avx2|avx512|amx forces a set that the machine has; an unknown or absent one is
+ * ignored and logged once. */
 wf_isa wf_isa_get(void);
 const char *wf_isa_name(wf_isa isa);
 

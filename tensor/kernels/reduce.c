@@ -11,7 +11,7 @@
 static const wf_fold_table *table(void) {
 #if defined(__x86_64__)
     const wf_isa isa = wf_isa_get();
-    if (isa == WF_ISA_AVX512) return &wf_fold_avx512;
+    if (isa >= WF_ISA_AVX512) return &wf_fold_avx512;
     if (isa == WF_ISA_AVX2) return &wf_fold_avx2;
 #endif
     return &wf_fold_scalar;

@@ -6,6 +6,7 @@
 
 const wf_rows *wf_rows_get(void) {
     switch (wf_isa_get()) {
+    case WF_ISA_AMX:
     case WF_ISA_AVX512: return &wf_rows_avx512;
     case WF_ISA_AVX2: return &wf_rows_avx2;
     default: return &wf_rows_plain;
