@@ -36,6 +36,7 @@
 
 #include "tensor/contract.h"
 #include "tensor/elementwise.h"
+#include "tensor/kernels/cpu.h"
 
 typedef struct caster {
     wf_forms forms; /* of bf16 mode */
@@ -201,7 +202,8 @@ wf_status wf_precision_parse(wf_precision *p, const char *name) {
 }
 
 wf_precision wf_precision_resolve(wf_precision p) {
-    return p == WF_PRECISION_AUTO ? WF_PRECISION_F32 : p;
+    if (p != WF_PRECISION_AUTO) return p;
+    return wf_isa_get() == WF_ISA_AMX ? WF_PRECISION_F32X3 : WF_PRECISION_F32;
 }
 
 wf_status wf_pass_precision(const wf_stage *in, wf_stage *out, wf_precision mode) {

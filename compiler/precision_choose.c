@@ -76,9 +76,11 @@ bool *wf_precision_marks(const wf_stage *s) {
     const wf_graph *g = s->graph;
     bool *marked = calloc(wf_graph_size(g), sizeof *marked);
     for (uint32_t id = 1; marked && id < wf_graph_size(g); id++) {
-        const wf_op *op = wf_graph_node(g, id)->op;
-        if (op != &wf_op_contract && op != &wf_op_pack) continue;
-        marked[id] = wf_graph_node(g, wf_node_in(g, id)[0])->type.dtype == WF_F32;
+        const wf_node *x = wf_graph_node(g, id);
+        if (x->op != &wf_op_contract && x->op != &wf_op_pack) continue;
+        const wf_contract_attr *c = x->attr;
+        marked[id] = c->compute == WF_COMPUTE_F32 &&
+                     wf_graph_node(g, wf_node_in(g, id)[0])->type.dtype == WF_F32;
     }
     for (uint32_t i = 0; marked && i < s->n_root; i++)
         if (is_packed(g, s->root[i])) marked[s->root[i]] = false;

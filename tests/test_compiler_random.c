@@ -114,7 +114,8 @@ static volatile uint64_t at_seed;
 
 static void say(const trial *t) {
     fprintf(stderr, "make fuzz SEED=%llu   (off %x, %s, %d threads, then %d, code %s)\n",
-            (unsigned long long)t->seed, t->off, wf_precision_name(t->mode), t->threads, t->other, t->jit ? "on" : "off");
+            (unsigned long long)t->seed, t->off, wf_precision_name(t->mode), t->threads, t->other,
+            t->jit ? "on" : "off");
 }
 
 /* A crash says which graph it was. */
@@ -130,8 +131,8 @@ static wf_precision draw_mode(unsigned n) {
     return n < 2 ? WF_PRECISION_BF16 : n < 4 ? WF_PRECISION_F32X3 : WF_PRECISION_F32;
 }
 
-/* The reference with the noise that the trial's mode makes: bf16 rounds off 2^15 as much as f32 does,
- * f32x3 2^7. */
+/* The reference with the noise that the trial's mode makes: bf16 rounds off 2^15 as much as f32
+ * does, f32x3 2^7. */
 static void make_values(noisy *v, const trial *t, int tracks, uint64_t seed) {
     noisy_init(v, t->f->g, tracks, seed, fuzz_bind, t->f);
     if (t->mode == WF_PRECISION_BF16) v->units = 0x1p16;

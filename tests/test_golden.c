@@ -186,8 +186,8 @@ Test(golden, training) {
     train(STEPS, (wf_compile_opt){.precision = WF_PRECISION_F32}, exact);
 }
 
-/* In f32x3 the gradients of the first step are within the bound of f32. In bf16 the worst is that of
- * a bias, a sum that cancels, 7 % off; then rounding leads elsewhere. */
+/* In f32x3 the gradients of the first step are within the bound of f32. In bf16 the worst is that
+ * of a bias, a sum that cancels, 7 % off; then rounding leads elsewhere. */
 Test(golden, training_in_f32x3) {
     train(3, (wf_compile_opt){.precision = WF_PRECISION_F32X3}, (bounds){1e-4, 1e-3, 1e-2, 1e-3});
 }

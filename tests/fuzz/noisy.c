@@ -52,6 +52,21 @@ static bool sums(const wf_node *x) {
     return wf_dtype_is_real(x->type.dtype);
 }
 
+static size_t primes(const noisy *v, uint32_t id) {
+    const char *scope = wf_graph_scope_text(v->g, wf_graph_node(v->g, id)->scope);
+    size_t n = strlen(scope), k = 0;
+    while (k < n && scope[n - 1 - k] == '\'') k++;
+    return k;
+}
+
+/* Where more than f32 is rounded off, so may be what a backward pass reads of the forward pass. */
+static bool rounds(const noisy *v, uint32_t id) {
+    bool kept = false;
+    for (uint32_t i = 0; i < wf_graph_node(v->g, id)->n_in; i++)
+        kept = kept || primes(v, wf_node_in(v->g, id)[i]) < primes(v, id);
+    return kept && v->units > off_units && wf_dtype_is_real(wf_graph_node(v->g, id)->type.dtype);
+}
+
 static void disturb(noisy *v, wf_dtype t, void *data, size_t bytes) {
     const double unit = t == WF_F64 ? 0x1p-53 : 0x1p-24;
     if (!wf_dtype_is_real(t)) return;
@@ -107,7 +122,7 @@ static void visit(noisy *v, uint32_t id) {
     const wf_node *x = wf_graph_node(v->g, id);
     const uint32_t *in = wf_node_in(v->g, id);
     void **out = &v->value[(size_t)id * (size_t)v->tracks];
-    const bool assign = x->op->kind == WF_KIND_ASSIGN, noise = sums(x);
+    const bool assign = x->op->kind == WF_KIND_ASSIGN, noise = sums(x) || rounds(v, id);
     out[0] = x->op == &wf_op_leaf ? leaf(v, id)
              : assign             ? copy_of(v, in[1], 0)
                                   : evaluate(v, id, 0, false);
