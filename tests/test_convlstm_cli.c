@@ -253,7 +253,7 @@ static const bad_line wrong_command_lines[] = {
     {"train --val 1", 2, "--val 1"},
     {"train --frames 1", 2, "--frames 1"},
     {"train --size 40", 2, "size"},
-    {"train --precision f8", 2, "not one of f32"},
+    {"train --precision f8", 2, "not one of auto|f32|f32x3|bf16"},
     {"train --split dev", 2, "not one of train|test"},
     {"train --out ''", 2, "--out"},
     {"train --no-shuffle=1", 2, "takes no value"},

@@ -435,3 +435,15 @@ Test(convlstm_program, files_without_permission_are_refused) {
     refuse("data --count 1 --out @/closed/x.npy", 5, "x.npy");
     refuse("plot @/run --out @/closed/x.svg", 5, "x.svg");
 }
+
+Test(convlstm_program, a_step_in_bf16_needs_less_memory) {
+    double bytes[2];
+    for (int i = 0; i < 2; i++) {
+        succeed(i ? "summary --hidden 8 --frames 8 --precision bf16 --json"
+                  : "summary --hidden 8 --frames 8 --precision f32 --json");
+        json_t *j = parse(out_text);
+        bytes[i] = number(j, "arena_bytes");
+        json_decref(j);
+    }
+    cr_expect_lt(bytes[1], 0.7 * bytes[0]);
+}

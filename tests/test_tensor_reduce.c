@@ -484,7 +484,7 @@ Test(reduce, mistakes_are_named) {
     refused(negative, WF_F32, "-1 axes");
     refused(sum_all, WF_U8, "u8");
     refused(mean_all, WF_I32, "mean: x is i32");
-    refused(moments_all, WF_I64, "f32 or f64");
+    refused(moments_all, WF_I64, "f32, f64 or bf16");
     refused(bad_argmax, WF_F32, "argmax");
     refused(bad_cumsum, WF_F32, "cumsum");
     refused(empty_argmax, WF_F32, "no elements");
