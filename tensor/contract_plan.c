@@ -106,10 +106,12 @@ static void choose_blocks(wf_contract_plan *p) {
                                ? M_ONE_BLOCK
                                : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
     choose_row_block(p, target);
-    if (p->parts && target < M_PAIRED) {
+    bool paired = false;
+    if (p->parts) {
         wf_source_plan sp;
         wf_contract_plan_source(p, 0, &sp);
-        if (!sp.rows_form) choose_row_block(p, target = M_PAIRED);
+        paired = !sp.rows_form;
+        if (paired && target < M_PAIRED) choose_row_block(p, target = M_PAIRED);
     }
     /* A box of U over all k should stay in L2. */
     for (int64_t t = target; t > WF_TILE_M; t /= 2) {
@@ -123,7 +125,8 @@ static void choose_blocks(wf_contract_plan *p) {
         choose_row_block(p, t / 2);
     }
     const int64_t blocks = p->m_blocks * p->batch, inner = p->n_panels / p->n_outer;
-    const int64_t wanted = blocks >= PIECES / 2 ? 1 : ceil_div(PIECES / 2, blocks);
+    int64_t wanted = blocks >= PIECES / 2 ? 1 : ceil_div(PIECES / 2, blocks);
+    if (paired && !p->flat) wanted = most(wanted, inner / 2); /* a narrow box of V is a long one */
     p->panel_splits = 1;
     p->n_blocks = least(inner, wanted);
     if (p->n_blocks < wanted && p->n_outer > 1) {

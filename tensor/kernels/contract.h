@@ -66,6 +66,13 @@ extern const wf_large_table wf_tile_amx;
 #endif
 extern const wf_tile_table wf_tile_plain, wf_tile_cells;
 
+/* A cell, which may stand at any bf16 of an array that is read in place. */
+static inline float wf_cell_at(const float *p) {
+    float cell;
+    __builtin_memcpy(&cell, p, sizeof cell);
+    return cell;
+}
+
 /* Before a loop with a constant, small count: it must vanish, or accumulators live in memory. */
 #if defined(__clang__)
 #define WF_UNROLL _Pragma("clang loop unroll(full)")

@@ -27,7 +27,7 @@ INLINE void block(const bool rows, const int mr, const int nv, const float *a, i
             WF_UNROLL
             for (int i = 0; i < mr; i++) {
                 const float *at = rows ? p[i / 3] + (i % 3) * as : p[0] + i;
-                const __m512bh x = (__m512bh)_mm512_set1_ps(*at);
+                const __m512bh x = (__m512bh)_mm512_set1_ps(wf_cell_at(at));
                 WF_UNROLL
                 for (int j = 0; j < nv; j++) acc[i][j] = _mm512_dpbf16_ps(acc[i][j], x, v[j]);
             }

@@ -37,7 +37,7 @@ INLINE void block(const int mr, const float *a, int64_t am, int64_t ak, const in
             for (int n = 0; n < 8; n++) even[n] = even_of(q[n]);
             WF_UNROLL
             for (int i = 0; i < mr; i++) {
-                const float x = odd_of(p[i * am]), y = even_of(p[i * am]);
+                const float cell = wf_cell_at(p + i * am), x = odd_of(cell), y = even_of(cell);
                 for (int n = 0; n < 8; n++) acc[i][n] += x * odd[n];
                 for (int n = 0; n < 8; n++) acc[i][n] += y * even[n];
             }

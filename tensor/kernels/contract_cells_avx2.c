@@ -9,7 +9,7 @@
 #define MOST_ROWS 4
 #define ZERO _mm256_setzero_ps
 #define LOAD _mm256_loadu_ps
-#define ALL_OF(p) _mm256_broadcast_ss(p)
+#define ALL_OF(p) _mm256_set1_ps(wf_cell_at(p))
 #define STORE _mm256_storeu_ps
 #define ADD _mm256_add_ps
 #define FMA _mm256_fmadd_ps

@@ -9,7 +9,7 @@
 #define MOST_ROWS 12
 #define ZERO _mm512_setzero_ps
 #define LOAD _mm512_loadu_ps
-#define ALL_OF(p) _mm512_set1_ps(*(p))
+#define ALL_OF(p) _mm512_set1_ps(wf_cell_at(p))
 #define STORE _mm512_storeu_ps
 #define ADD _mm512_add_ps
 #define FMA _mm512_fmadd_ps

@@ -14,6 +14,8 @@ typedef struct rect {
     int64_t lo0, hi0, lo1, hi1;
 } rect;
 
+enum { AT_ONCE = 64 }; /* floats converted in one go */
+
 /* Where rows are copied from and to; offsets are in elements. */
 typedef struct ends {
     const wf_nest *g;
@@ -48,7 +50,6 @@ static void copy_floats(const float *src, int64_t s0, float *dst, int64_t d0, in
 /* Through a row of floats, unless both are contiguous. */
 static void narrow_row(const ends *e, const float *src, int64_t s0, uint16_t *dst, int64_t d0,
                        int64_t n) {
-    enum { AT_ONCE = 64 };
     const int64_t lo = e->g->lo;
     if (d0 == 1 && s0 == 1) {
         e->cells->narrow(src, n, dst, lo ? dst + lo : NULL);
@@ -200,6 +201,8 @@ static void start(walk *w, const wf_nest *g) {
 static void copy_slowly(const walk *w, const ends *e, const int64_t *num, int64_t dst) {
     const wf_nest *g = &w->g;
     const wf_nest_loop *l0 = &g->loop[g->n_loops - 1], *l1 = &g->loop[g->n_loops - 2];
+    const int64_t last = l0->extent - 1;
+    float row[AT_ONCE];
     for (int64_t i = 0; i < l1->extent; i++)
         for (int64_t k = 0; k < l0->extent; k++) {
             int64_t at = 0;
@@ -210,10 +213,14 @@ static void copy_slowly(const walk *w, const ends *e, const int64_t *num, int64_
                 at += v / g->div[j] * g->stride[j];
             }
             const int64_t to = dst + i * l1->dst + k * l0->dst;
-            if (!g->from_halves && !g->to_halves)
+            if (g->from_halves && inside) copy_row(e, to, 1, at, 1, 1);
+            else if (g->from_halves) zero_row(e, to, 1, 1);
+            else if (!g->to_halves)
                 ((float *)e->dst)[to] = inside ? ((const float *)e->src)[at] : 0;
-            else if (inside) copy_row(e, to, 1, at, 1, 1);
-            else zero_row(e, to, 1, 1);
+            else row[k % AT_ONCE] = inside ? ((const float *)e->src)[at] : 0;
+            if (g->to_halves && !g->from_halves && (k % AT_ONCE == AT_ONCE - 1 || k == last))
+                narrow_row(e, row, 1, (uint16_t *)e->dst + to - k % AT_ONCE * l0->dst, l0->dst,
+                           k % AT_ONCE + 1);
         }
 }
 
