@@ -36,8 +36,9 @@ void wf_forms_free(wf_forms *f);
 /* The form in which node `id`, of which `mine` is wanted, reads `in`. */
 uint8_t wf_precision_form(const wf_forms *f, uint32_t id, uint8_t mine, uint32_t in);
 
-/* (nodes) The contractions and packs that are computed in the mode: those of f32 that have none yet,
- * except where a packed operand is wanted as it is, too. NULL if memory is out. Owner: the caller frees. */
+/* (nodes) The contractions and packs that are computed in the mode: those of f32 that have none
+ * yet, except where a packed operand is wanted as it is, too. NULL if memory is out. Owner: the
+ * caller frees. */
 bool *wf_precision_marks(const wf_stage *s);
 
 #endif

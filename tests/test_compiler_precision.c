@@ -275,6 +275,22 @@ Test(compiler_precision, bf16_needs_little_more_than_half_the_memory) {
     cr_expect_leq((double)bytes[1], 0.65 * (double)bytes[0]);
 }
 
+Test(compiler_precision, bf16_computes_again_within_a_budget_with_the_same_bits) {
+    float loss[2];
+    size_t full = 0;
+    for (int m = 0; m < 2; m++) {
+        net t;
+        make(&t);
+        compile(&t, (wf_compile_opt){.precision = WF_PRECISION_BF16, .memory = full * 8 / 10});
+        const wf_program_info info = wf_program_describe(t.program);
+        if (m) cr_expect_leq(info.arena_bytes, full * 8 / 10);
+        full = info.arena_bytes;
+        for (int i = 0; i < 3; i++) loss[m] = (float)run(&t);
+        discard(&t);
+    }
+    cr_expect_eq(loss[0], loss[1]);
+}
+
 /* --- sums of bf16 ----------------------------------------------------------------------------- */
 
 /* The kernels against the evaluators, over rows and columns, longer and shorter than a block. */
