@@ -26,7 +26,7 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round16(int64_t n) { return (n + 15) / 16 * 16; }
 
-static int parts_of(const wf_contract_attr *c) {
+static int cells_in(const wf_contract_attr *c) {
     return c->compute == WF_COMPUTE_F32X3 ? 2 : c->compute == WF_COMPUTE_BF16 ? 1 : 0;
 }
 
@@ -107,7 +107,7 @@ static void choose_blocks(wf_contract_plan *p) {
                                : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
     choose_row_block(p, target);
     bool paired = false;
-    if (p->parts) {
+    if (p->cells) {
         wf_source_plan sp;
         wf_contract_plan_source(p, 0, &sp);
         paired = !sp.rows_form;
@@ -140,7 +140,7 @@ static void choose_blocks(wf_contract_plan *p) {
 static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t target) {
     const wf_contract_source *s = sp->s;
     int64_t suffix = 1;
-    if (p->parts && sp->pairs.loop < 0) target = sp->n_k; /* one run of pairs */
+    if (p->cells && sp->pairs.loop < 0) target = sp->n_k; /* one run of pairs */
     sp->chunk_loop = 0;
     sp->chunk_step = 1;
     for (int k = s->n_sum - 1; k >= 0; k--) {
@@ -152,7 +152,7 @@ static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t 
         }
         suffix *= s->sum[k];
     }
-    if (p->parts && sp->chunk_loop == sp->pairs.loop) sp->chunk_step += sp->chunk_step & 1;
+    if (p->cells && sp->chunk_loop == sp->pairs.loop) sp->chunk_step += sp->chunk_step & 1;
     sp->chunk_k = sp->chunk_step * suffix;
 }
 
@@ -183,9 +183,9 @@ static int64_t v_box(const wf_contract_plan *p, const wf_source_plan *sp) {
     r.n[inner] = least(p->n_inner, ceil_div(ceil_div(p->n_inner, WF_PANEL), p->n_blocks /
                                    p->panel_splits) * WF_PANEL);
     const int loops = n_loops_of(p, sp->s);
-    if (!p->parts) return wf_box_of(&sp->v, &r, loops, wf_unit_axis(&sp->v), 16, &box);
+    if (!p->cells) return wf_box_of(&sp->v, &r, loops, wf_unit_axis(&sp->v), 16, &box);
     wf_pair_box b;
-    return p->parts *
+    return p->cells *
            wf_pair_box_of(&sp->v, &r, loops, p->c->rank + sp->pairs.loop, 16, &b);
 }
 
@@ -198,7 +198,7 @@ static int64_t panels_of_block(const wf_contract_plan *p) {
 static int64_t chunk_rows(const wf_contract_plan *p, const wf_source_plan *sp) {
     wf_range r;
     largest_range(p, sp, false, &r);
-    return wf_cells_of(p, sp, &r) * most(1, p->parts);
+    return wf_cells_of(p, sp, &r) * most(1, p->cells);
 }
 
 /* Whether pairs along the paired loop are rows of a linear side, contiguous along another axis. */
@@ -227,10 +227,10 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     const bool moving = sp->n_k > 8 * p->m;
     sp->given = sp->s->packed;
     if (sp->given) sp->v_mode = WF_FROM_PACKED;
-    else if (p->parts && stays && may_pair(p, sp, &sp->v) &&
+    else if (p->cells && stays && may_pair(p, sp, &sp->v) &&
              (p->m <= 2 * WF_TILE_M || moving || !pack))
         sp->v_mode = WF_FROM_BOX;
-    else if (p->parts) sp->v_mode = pack && (p->m > M_ONE_BLOCK || !stays) ? WF_FROM_PACKED
+    else if (p->cells) sp->v_mode = pack && (p->m > M_ONE_BLOCK || !stays) ? WF_FROM_PACKED
                                                                          : WF_FROM_GATHER;
     else if (in_place && (p->m <= 2 * WF_TILE_M || moving || !pack)) sp->v_mode = WF_FROM_ARRAY;
     else if (pack && (p->m > M_ONE_BLOCK || !stays)) sp->v_mode = WF_FROM_PACKED;
@@ -238,7 +238,7 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     else sp->v_mode = WF_FROM_GATHER;
     sp->clipped = sp->v_mode == WF_FROM_ARRAY && !sp->v.inside;
 
-    int64_t target = (sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING) << (p->parts == 1);
+    int64_t target = (sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING) << (p->cells == 1);
     if (sp->v_mode == WF_FROM_GATHER)
         target = least(target, most(64, V_FLOATS / (panels_of_block(p) * WF_PANEL)));
     choose_chunk(p, sp, target);
@@ -289,7 +289,7 @@ static bool rows_pair(const wf_contract_plan *p, const wf_source_plan *sp) {
 static bool in_place_as_cells(const wf_contract_plan *p, const wf_source_plan *sp) {
     const wf_side *u = &sp->u;
     const int l = p->c->rank + sp->pairs.loop;
-    if (p->parts != 1 || u->array->dtype != WF_BF16 || !u->inside || sp->pairs.run % 2 ||
+    if (p->cells != 1 || u->array->dtype != WF_BF16 || !u->inside || sp->pairs.run % 2 ||
         u->array->stride[wf_unit_axis(u)] != 1)
         return false;
     for (int i = 0; i < n_loops_of(p, sp->s); i++)
@@ -335,8 +335,8 @@ static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
         const int64_t whole = u_box(p, sp, true), part = u_box(p, sp, false);
         if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
             sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = whole * p->parts > BOX_FLOATS && part < whole;
-            sp->u_floats = (sp->box_by_chunk ? part : whole) * p->parts;
+            sp->box_by_chunk = whole * p->cells > BOX_FLOATS && part < whole;
+            sp->u_floats = (sp->box_by_chunk ? part : whole) * p->cells;
             return;
         }
     }
@@ -345,7 +345,7 @@ static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
                     wf_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
-    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->parts);
+    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->cells);
 }
 
 static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
@@ -387,12 +387,12 @@ void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *s
     if (!sp->s->packed)
         wf_side_read(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
     sp->k_rows = sp->n_k;
-    if (p->parts) {
+    if (p->cells) {
         sp->pairs = wf_contract_pairs(sp->s);
-        sp->k_rows = sp->pairs.cells * p->parts;
+        sp->k_rows = sp->pairs.cells * p->cells;
     }
     place_v(p, sp);
-    if (!p->parts) {
+    if (!p->cells) {
         place_u(p, sp);
         return;
     }
@@ -423,10 +423,10 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
     sp->n_k = sp->k_rows = sum_extent(sp->s);
     wf_loops_sort(p, sp->s->batch_loops, sp->s->col_loops);
     wf_side_read(c, sp->s, true, b, &sp->v);
-    p->parts = parts_of(c);
-    if (!p->parts) return;
+    p->cells = cells_in(c);
+    if (!p->cells) return;
     sp->pairs = wf_contract_pairs(sp->s);
-    sp->k_rows = sp->pairs.cells * p->parts;
+    sp->k_rows = sp->pairs.cells * p->cells;
     wf_range r;
     memset(&r, 0, sizeof r);
     for (int k = 0; k < sp->s->n_sum; k++) r.n[c->rank + k] = sp->s->sum[k];
@@ -485,7 +485,7 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         q[side].call = call;
         q[side].c = call->attr;
         q[side].u_side = side;
-        q[side].parts = parts_of(call->attr);
+        q[side].cells = cells_in(call->attr);
         wf_loops_classify(&q[side]);
         ok[side] = wf_loops_agree(&q[side]);
         if (!ok[side]) continue;
@@ -505,7 +505,7 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         p->u_floats = most(p->u_floats, sp.u_floats);
         p->v_floats = most(p->v_floats, sp.v_floats);
         p->stage_floats = most(p->stage_floats, sp.stage_floats);
-        p->max_segs = most(p->max_segs, sp.chunk_k * (p->parts == 2 ? 3 : 1));
+        p->max_segs = most(p->max_segs, sp.chunk_k * (p->cells == 2 ? 3 : 1));
         p->shared_floats += sp.packed_floats;
     }
     return true;

@@ -64,7 +64,7 @@ typedef struct wf_contract_plan {
     const wf_call *call;
     const wf_contract_attr *c;
     int u_side;                          /* 0: U is A */
-    int parts;                           /* 0: f32; of cells: 1, f32x3: 2 */
+    int cells;                           /* their parts: bf16 1, f32x3 2; 0: f32, floats */
     int n_batch, n_m, n_n;               /* output loops by class, outermost first */
     int batch_loop[WF_MAX_RANK], m_loop[WF_MAX_RANK], n_loop[WF_MAX_RANK];
     uint32_t batch_mask, n_mask;

@@ -156,7 +156,7 @@ static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) 
         }
         x->n_seg *= n[k];
     }
-    if (w->p->parts == 2) three_products(w, x);
+    if (w->p->cells == 2) three_products(w, x);
 }
 
 /* Segments of the part of the chunk in which V, at these outer columns, has elements. Padding adds
@@ -383,9 +383,9 @@ static bool locate(wf_piece *w, int64_t i) {
 
 static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
                     const float *shared) {
-    wf_piece w = {.p = p, .kernels = p->parts ? wf_tile_cells_for(wf_isa_get())
+    wf_piece w = {.p = p, .kernels = p->cells ? wf_tile_cells_for(wf_isa_get())
                                               : wf_tile_table_for(wf_isa_get())};
-    w.large = p->parts ? wf_tile_large_for(wf_isa_get()) : NULL;
+    w.large = p->cells ? wf_tile_large_for(wf_isa_get()) : NULL;
     lay_out(&w, p, scratch);
     if (w.large) w.large->begin();
     for (int64_t i = first; i < last; i++) {

@@ -101,7 +101,7 @@ int64_t wf_pair_box_of(const wf_side *side, const wf_range *r, int n_loops, int 
 wf_range wf_cell_range(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r) {
     wf_range c = *r;
     const int rank = p->c->rank, n_sum = sp->s->n_sum, l = rank + sp->pairs.loop;
-    if (!p->parts || n_sum == 0) return c;
+    if (!p->cells || n_sum == 0) return c;
     if (sp->pairs.loop >= 0) {
         c.lo[l] /= 2;
         c.n[l] = (c.n[l] + 1) / 2;
