@@ -76,11 +76,15 @@ all: ## library and program (the default)
 
 # --- building ---------------------------------------------------------------------------------------
 
-# Kernel files carry their instruction set in their name; nothing else is built with one.
-X86 := $(filter x86_64 amd64,$(shell uname -m))
+# Kernel files carry their instruction set in their name; nothing else is built with one. The
+# machine is the compiler's, so that CC=aarch64-linux-gnu-gcc builds for that one.
+MACHINE := $(shell $(CC) -dumpmachine)
+X86 := $(filter x86_64-% amd64-%,$(MACHINE))
+ARM := $(filter aarch64-% arm64-%,$(MACHINE))
 $(B)/tensor/kernels/%_avx2.o:   ISA = $(if $(X86),-O3 -mavx2 -mfma)
 $(B)/tensor/kernels/%_avx512.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl \
                                         -mavx2 -mfma -mprefer-vector-width=512)
+$(B)/tensor/kernels/%_neon.o:   ISA = $(if $(ARM),-O3)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -167,7 +171,7 @@ $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/lib
 
 -include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
     models/sequence_classifier/main.c models/mnist_cnn/main.c $(CHAR_GPT) $(SRIVASTAVA) $(TESTS) $(BENCH) \
-    $(BENCHLIB))
+    $(BENCHLIB) tests/neon/main.c)
 
 # --- using ------------------------------------------------------------------------------------------
 
@@ -254,6 +258,9 @@ lint: ## no warnings with gcc and clang, headers stand alone and are C++, length
 layers: ## the table of who may include whom
 	$(Q)sh tests/layers.sh
 
+test-neon: ## the kernels for 64-bit ARM, cross-compiled and under qemu, where both are installed
+	$(Q)CC='$(CC)' sh tests/neon.sh
+
 tsan: ## what several threads do at once, under ThreadSanitizer (clang)
 	$(Q)sh tests/tsan.sh
 
@@ -295,6 +302,6 @@ clean: ## remove build/ and the quick run
 help: ## this list
 	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san \
+.PHONY: all setup run run-plugin run-rnnlm test test-slow test-neon fuzz bench data lint layers san \
        install uninstall clean help run-sequence_classifier test-package tsan optable docs \
        run-mnist_cnn run-char_gpt bench-eager run-keras_convlstm run-shi2015

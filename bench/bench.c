@@ -37,10 +37,14 @@ int bench_threads(void) { return omp_get_max_threads(); }
 FMA_LOOP(loop_avx512, FAST __attribute__((target("avx512f,fma,prefer-vector-width=512"))), 64)
 FMA_LOOP(loop_avx2, FAST __attribute__((target("avx2,fma"))), 32)
 #define HAVE_ISA 1
+FMA_LOOP(loop_plain, , 16)
+#elif defined(__aarch64__) && !defined(__clang__)
+#define HAVE_ISA 0
+FMA_LOOP(loop_plain, FAST, 16)
 #else
 #define HAVE_ISA 0
-#endif
 FMA_LOOP(loop_plain, , 16)
+#endif
 
 static float (*pick_loop(int *lanes))(long) {
 #if HAVE_ISA

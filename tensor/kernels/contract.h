@@ -9,7 +9,8 @@
  *   rows  ak = 1, `as` is am: the summed index is contiguous in a (pixels times channels)
  *   cols  am = 1, `as` is ak: the rows of the block are contiguous in a (weight gradients)
  * `add`: add to c instead of overwriting it. All strides are in floats; nothing need be aligned.
- * Terms are added in the order of s, then k, in one register for each element.
+ * Terms are added in the order of s, then k, in one register for each element, and by fused
+ * multiply-adds in every set but plain C.
  *
  * Each instruction set has a table; tensor/kernels/contract_ref.c is the plainest one. */
 #ifndef WEFT_KERNELS_CONTRACT_H
@@ -45,6 +46,8 @@ const wf_tile_table *wf_tile_table_for(wf_isa isa);
 extern const wf_tile_table wf_tile_ref;
 #if defined(__x86_64__)
 extern const wf_tile_table wf_tile_avx2, wf_tile_avx512;
+#elif defined(__aarch64__)
+extern const wf_tile_table wf_tile_neon;
 #endif
 extern const wf_tile_table wf_tile_plain;
 

@@ -72,7 +72,8 @@ static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_
         _mm256_storeu_ps(c + 8, acc1);
     }
     for (int64_t l = 0; l < count; l++)
-        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+        for (int64_t k = 0; k < n; k++)
+            c[l] = __builtin_fmaf(a[k * ak + l], b[k * bk + l], c[l]);
 }
 
 #define KERNEL(form, m)                                                                            \

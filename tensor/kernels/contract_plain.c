@@ -75,6 +75,8 @@ const wf_tile_table *wf_tile_table_for(wf_isa isa) {
 #if defined(__x86_64__)
     if (isa == WF_ISA_AVX512) return &wf_tile_avx512;
     if (isa == WF_ISA_AVX2) return &wf_tile_avx2;
+#elif defined(__aarch64__)
+    if (isa == WF_ISA_NEON) return &wf_tile_neon;
 #endif
     return &wf_tile_plain;
 }
