@@ -78,7 +78,7 @@ all: ## library and program (the default)
 
 # Kernel files carry their instruction set in their name; nothing else is built with one. The
 # machine is the compiler's, so that CC=aarch64-linux-gnu-gcc builds for that one.
-MACHINE := $(shell $(CC) -dumpmachine)
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
 X86 := $(filter x86_64-% amd64-%,$(MACHINE))
 ARM := $(filter aarch64-% arm64-%,$(MACHINE))
 $(B)/tensor/kernels/%_avx2.o:   ISA = $(if $(X86),-O3 -mavx2 -mfma)
