@@ -8,7 +8,7 @@
 #include "tensor/size.h"
 
 enum {
-    CHUNK_K = 352,           /* k of a chunk when V is packed: a panel of 44 KiB stays in L1 */
+    CHUNK_K = 512,           /* k of a chunk when V is packed */
     CHUNK_K_MOVING = 512,    /* when V is an activation, copied or read in place */
     BOX_FLOATS = 112 << 10,  /* a box of U for a whole piece */
     V_FLOATS = 48 << 10,     /* V copied for a chunk */
