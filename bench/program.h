@@ -1,0 +1,27 @@
+/* What is measured: a compiled program, as users have it, with random numbers in its inputs. */
+#ifndef WEFT_BENCH_PROGRAM_H
+#define WEFT_BENCH_PROGRAM_H
+
+#include "compiler/compiler.h"
+
+/* Compute modes that the library has, and how far a contraction may be from the reference (relative
+ * L2). The last one's name is NULL. */
+typedef struct bench_mode {
+    const char *name;
+    wf_precision precision;
+    double tolerance;
+} bench_mode;
+extern const bench_mode bench_modes[];
+
+/* Compiles `out` and frees g; every f32 input gets numbers in [-1, 1), input i those of
+ * bench_fill(.., i). NULL, with a message on stderr, if that fails. */
+wf_program *bench_compile(wf_graph *g, wf_tensor out, wf_compile_opt o);
+
+/* wf_run, for bench_side.run; ends the program if it fails. */
+void bench_run(void *program);
+
+/* Relative L2 distance of n floats at random places of `got` from want(user, place). */
+double bench_error(const float *got, int64_t n, int samples,
+                   double (*want)(const void *user, int64_t at), const void *user);
+
+#endif
