@@ -167,7 +167,7 @@ static read_fn *reader(void) {
 }
 
 /* 1e9 operations a second, with `each` operations an iteration of the loop. The number of
- * iterations is found on one thread: a program's first parallel region takes as long as it likes. */
+ * iterations is found on one thread: the first parallel region takes as long as it likes. */
 static double rate(void (*loop)(long), double each, int threads) {
     long n = 1 << 14;
     double best = 0;
