@@ -160,9 +160,12 @@ $(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(RNNLM_OBJ) $(B)/libweft
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
 
+# oneDNN, a peer of the benchmarks, is used where it is installed.
+PEERS = $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint main(void) { return 0; }\n' | \
+            $(CC) -xc - -o /dev/null -ldnnl 2>/dev/null && echo -ldnnl)
 $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(PEERS) $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
 -include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \

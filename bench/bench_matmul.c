@@ -4,9 +4,9 @@
  *   bench_matmul [--quick] [--json FILE]
  *
  * OpenBLAS is used if it can be loaded (apt install libopenblas-dev), with as many threads, and
- * with its AVX-512 kernels where Weft uses AVX-512: it does not know every processor that has them.
- * Both results are compared with sums in double. */
+ * without AVX-512 under WF_ISA=avx2. Both results are compared with sums in double. */
 #include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,10 @@ static bool symbol(void *lib, const char *name, void *function) {
 }
 
 static void load_openblas(void) {
-    if (wf_isa_get() >= WF_ISA_AVX512) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    /* Its best is its own choice, whatever the environment says for other programs' sake. */
+    unsetenv("OPENBLAS_CORETYPE");
+    unsetenv("OPENBLAS_L2_SIZE");
+    if (wf_isa_get() == WF_ISA_AVX2) setenv("OPENBLAS_CORETYPE", "Haswell", 1);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW);
     void (*set_threads)(int);
@@ -110,8 +113,9 @@ static void measure(product *p, const bench_mode *mode) {
         run_peer(p);
         ok = ok && bench_error(p->c, n, SAMPLES, want, p) < 1e-5;
     }
-    const double limit = bench_peak_mode(mode->name, threads);
+    double limit = bench_peak_mode(mode->name, threads);
     bench_in_turn(side, 2, 0.3);
+    limit = fmax(limit, bench_peak_mode(mode->name, threads));
     bench_print(&(bench_row){
         .question = "matmul", .shape = shape, .mode = mode->name, .unit = "GFLOP/s",
         .work = 2e-9 * (double)n * p->k, .limit = limit, .best = side[0].best,
