@@ -51,6 +51,7 @@ typedef struct bench_row {
     const char *peer;           /* name and version, or "absent: how to get it"; NULL: no such */
     double peer_best, peer_median;  /* 0: absent */
     int threads;                /* 0: bench_threads() */
+    double ns;                  /* nanoseconds an element and core; 0: no such figure */
 } bench_row;
 
 /* Takes its options out of argc and argv; `name` is that of rows and of the file NAME.json. */

@@ -149,7 +149,7 @@ static wf_program *compile(const conv_shape *s, conv_direction d, wf_precision p
                                                conv_out(s, s->width), s->filters));
         wf_vjp(y, dy, d == CONV_DATA ? &x : &w, 1, out);
     }
-    return bench_compile(g, *out, (wf_compile_opt){.precision = precision});
+    return bench_compile(g, out, 1, (wf_compile_opt){.precision = precision});
 }
 
 static void measure(const conv_shape *s, conv_direction d, const bench_mode *mode,

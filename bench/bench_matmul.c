@@ -98,7 +98,7 @@ static void measure(product *p, const bench_mode *mode) {
         wf_input(g, "a", WF_F32, p->ta ? WF_SHAPE(p->k, p->m) : WF_SHAPE(p->m, p->k));
     const wf_tensor b = wf_input(g, "b", WF_F32, WF_SHAPE(p->k, p->n));
     const wf_tensor c = wf_matmul(p->ta ? wf_transpose(a, 0, 1) : a, b);
-    wf_program *program = bench_compile(g, c, (wf_compile_opt){.precision = mode->precision});
+    wf_program *program = bench_compile(g, &c, 1, (wf_compile_opt){.precision = mode->precision});
     p->c = calloc((size_t)p->m * (size_t)p->n, sizeof *p->c);
     if (!program || !p->c) exit(1);
     p->a = wf_data_named(program, "a", NULL);
