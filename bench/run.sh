@@ -1,10 +1,10 @@
 #!/bin/sh
-# Benchmarks in build folder $1: $2 is "quick" (at most 5 minutes) or "peers" (what takes longer, and
-# other libraries' sides: oneDNN, OpenBLAS, PyTorch through the Python $4 where it has torch). Each
-# verifies, then times, and writes its rows to $3/NAME.json; the end is one table of all of them.
+# Benchmarks in build folder $1: $2 is "quick" (at most 5 minutes) or "peers" (what takes longer,
+# and other libraries' sides: oneDNN, OpenBLAS, PyTorch through the Python $4 where it has torch).
+# Each verifies, then times, and writes its rows to $3/NAME.json; the end is one table of them.
 #
-# A peer that is missing leaves its columns empty: apt install libopenblas-dev libdnnl-dev, build
-# again; pip install torch.
+# A peer that is missing leaves its columns empty: apt install libopenblas-dev libdnnl-dev, and
+# pip install torch.
 set -u
 build=$1 set=$2 results=$3 python=${4:-python3}
 bad=0
