@@ -50,6 +50,7 @@ typedef struct bench_row {
     bool ok;
     const char *peer;           /* name and version, or "absent: how to get it"; NULL: no such */
     double peer_best, peer_median;  /* 0: absent */
+    double peer_work;           /* without times (best 0): the peer's amount beside `work` */
     int threads;                /* 0: bench_threads() */
 } bench_row;
 
