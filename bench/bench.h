@@ -50,6 +50,7 @@ typedef struct bench_row {
     bool ok;
     const char *peer;           /* name and version, or "absent: how to get it"; NULL: no such */
     double peer_best, peer_median;  /* 0: absent */
+    double peer_work;           /* without times (best 0): the peer's amount beside `work` */
     int threads;                /* 0: bench_threads() */
     double ns;                  /* nanoseconds an element and core; 0: no such figure */
 } bench_row;
@@ -57,6 +58,7 @@ typedef struct bench_row {
 /* Takes its options out of argc and argv; `name` is that of rows and of the file NAME.json. */
 void bench_open(const char *name, int *argc, char **argv);
 void bench_print(const bench_row *row);
+void bench_record(const bench_row *row); /* without the line */
 int bench_close(void);
 
 #endif

@@ -4,12 +4,13 @@
 
 #include "compiler/compiler.h"
 
-/* Compute modes that the library has, and how far a contraction may be from the reference (relative
- * L2). The last one's name is NULL. */
+/* Compute modes that the library has. The last one's name is NULL. */
 typedef struct bench_mode {
-    const char *name;
+    const char *name; /* as bench_peak_mode knows it */
     wf_precision precision;
-    double tolerance;
+    double tolerance; /* of a contraction against the reference, relative L2 */
+    const char *peer; /* PyTorch's mode that it is compared with: fp32, bf16 (autocast) */
+    double loss;      /* of a network's first loss against the peer's and the reference's, relative */
 } bench_mode;
 extern const bench_mode bench_modes[];
 
