@@ -65,8 +65,9 @@ void bench_print(const bench_row *r) {
     const double share = r->limit > 0 ? rate / r->limit : 0;
     const double peer_share = r->limit > 0 ? peer_rate / r->limit : 0;
     const double ratio = r->best > 0 ? r->peer_best / r->best : rate > 0 ? peer_rate / rate : 0;
-    printf("%-16s %-32s %-6s %11s %8.1f %s", r->question, r->shape, r->mode,
-           time_text(r->best, mine), rate, r->unit);
+    printf("%-16s %-32s %-6s", r->question, r->shape, r->mode);
+    if (r->best > 0) printf(" %11s", time_text(r->best, mine));
+    if (rate > 0) printf(" %8.1f %s", rate, r->unit);
     if (share > 0) printf(" %3.0f %%", 100 * share);
     if (r->peer_best > 0)
         printf("  peer %11s %3.0f %%  ratio %.2f", time_text(r->peer_best, other), 100 * peer_share,
