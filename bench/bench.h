@@ -52,6 +52,7 @@ typedef struct bench_row {
     double peer_best, peer_median;  /* 0: absent */
     double peer_work;           /* without times (best 0): the peer's amount beside `work` */
     int threads;                /* 0: bench_threads() */
+    double ns;                  /* nanoseconds an element and core; 0: no such figure */
 } bench_row;
 
 /* Takes its options out of argc and argv; `name` is that of rows and of the file NAME.json. */

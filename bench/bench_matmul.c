@@ -4,9 +4,9 @@
  *   bench_matmul [--quick] [--json FILE]
  *
  * OpenBLAS is used if it can be loaded (apt install libopenblas-dev), with as many threads, and
- * with its AVX-512 kernels where Weft uses AVX-512: it does not know every processor that has them.
- * Both results are compared with sums in double. */
+ * without AVX-512 under WF_ISA=avx2. Both results are compared with sums in double. */
 #include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,10 @@ static bool symbol(void *lib, const char *name, void *function) {
 }
 
 static void load_openblas(void) {
-    if (wf_isa_get() >= WF_ISA_AVX512) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    /* Its best is its own choice, whatever the environment says for other programs' sake. */
+    unsetenv("OPENBLAS_CORETYPE");
+    unsetenv("OPENBLAS_L2_SIZE");
+    if (wf_isa_get() == WF_ISA_AVX2) setenv("OPENBLAS_CORETYPE", "Haswell", 1);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW);
     void (*set_threads)(int);
@@ -95,7 +98,7 @@ static void measure(product *p, const bench_mode *mode) {
         wf_input(g, "a", WF_F32, p->ta ? WF_SHAPE(p->k, p->m) : WF_SHAPE(p->m, p->k));
     const wf_tensor b = wf_input(g, "b", WF_F32, WF_SHAPE(p->k, p->n));
     const wf_tensor c = wf_matmul(p->ta ? wf_transpose(a, 0, 1) : a, b);
-    wf_program *program = bench_compile(g, c, (wf_compile_opt){.precision = mode->precision});
+    wf_program *program = bench_compile(g, &c, 1, (wf_compile_opt){.precision = mode->precision});
     p->c = calloc((size_t)p->m * (size_t)p->n, sizeof *p->c);
     if (!program || !p->c) exit(1);
     p->a = wf_data_named(program, "a", NULL);
@@ -110,8 +113,9 @@ static void measure(product *p, const bench_mode *mode) {
         run_peer(p);
         ok = ok && bench_error(p->c, n, SAMPLES, want, p) < 1e-5;
     }
-    const double limit = bench_peak_mode(mode->name, threads);
+    double limit = bench_peak_mode(mode->name, threads);
     bench_in_turn(side, 2, 0.3);
+    limit = fmax(limit, bench_peak_mode(mode->name, threads));
     bench_print(&(bench_row){
         .question = "matmul", .shape = shape, .mode = mode->name, .unit = "GFLOP/s",
         .work = 2e-9 * (double)n * p->k, .limit = limit, .best = side[0].best,

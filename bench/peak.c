@@ -142,9 +142,20 @@ TARGET("avx2") static void read_avx2(const void *data, size_t bytes) {
     a = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
     sink = (float)_mm256_extract_epi32(a, 0);
 }
-#else
-static bool have_dot(void) { return false; }
-static bool have_amx(void) { return false; }
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+
+static void loop_neon(long n) {
+    const float32x4_t x = vdupq_n_f32(0.999f), y = vdupq_n_f32(1e-3f);
+    float32x4_t a[2 * CHAINS]; /* four ports */
+    for (int i = 0; i < 2 * CHAINS; i++) a[i] = y;
+    for (long k = 0; k < n; k++) {
+        WF_UNROLL for (int i = 0; i < CHAINS; i++) a[i] = vfmaq_f32(y, a[i], x);
+        WF_UNROLL for (int i = CHAINS; i < 2 * CHAINS; i++) a[i] = vfmaq_f32(y, a[i], x);
+    }
+    for (int i = 1; i < 2 * CHAINS; i++) a[0] = vaddq_f32(a[0], a[i]);
+    sink = vgetq_lane_f32(a[0], 0);
+}
 #endif
 
 typedef uint64_t word2 __attribute__((vector_size(16)));
@@ -190,6 +201,8 @@ static bool have_isa(wf_isa isa) {
     __builtin_cpu_init();
     if (isa >= WF_ISA_AVX512) return __builtin_cpu_supports("avx512f");
     if (isa == WF_ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(__aarch64__)
+    if (isa != WF_ISA_AVX2 && isa != WF_ISA_AVX512) return true;
 #endif
     return isa == WF_ISA_SCALAR;
 }
@@ -199,6 +212,8 @@ double bench_peak_isa(wf_isa isa, int threads) {
 #if defined(__x86_64__)
     if (isa >= WF_ISA_AVX512) return rate(loop_avx512, 2 * CHAINS * 16, threads);
     if (isa == WF_ISA_AVX2) return rate(loop_avx2, 2 * CHAINS * 8, threads);
+#elif defined(__aarch64__)
+    if (isa != WF_ISA_SCALAR) return rate(loop_neon, 4 * CHAINS * 4, threads);
 #endif
     return rate(loop_plain, 2 * CHAINS * 4, threads);
 }

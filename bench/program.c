@@ -11,10 +11,10 @@ const bench_mode bench_modes[] = {
     {0},
 };
 
-wf_program *bench_compile(wf_graph *g, wf_tensor out, wf_compile_opt o) {
+wf_program *bench_compile(wf_graph *g, const wf_tensor *out, int n, wf_compile_opt o) {
     wf_program *p = NULL;
     if (!o.threads) o.threads = bench_threads();
-    const wf_status status = wf_compile(&p, g, &out, 1, o);
+    const wf_status status = wf_compile(&p, g, out, n, o);
     wf_graph_free(g);
     if (status) return fprintf(stderr, "bench: %s\n", wf_error()), NULL;
     const char *name;

@@ -15,9 +15,9 @@ typedef struct bench_mode {
 } bench_mode;
 extern const bench_mode bench_modes[];
 
-/* Compiles `out` and frees g; every f32 input gets numbers in [-1, 1), input i those of
+/* Compiles the n outputs and frees g; every f32 input gets numbers in [-1, 1), input i those of
  * bench_fill(.., i). NULL, with a message on stderr, if that fails. */
-wf_program *bench_compile(wf_graph *g, wf_tensor out, wf_compile_opt o);
+wf_program *bench_compile(wf_graph *g, const wf_tensor *out, int n, wf_compile_opt o);
 
 /* wf_run, for bench_side.run; ends the program if it fails. */
 void bench_run(void *program);

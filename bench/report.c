@@ -2,7 +2,7 @@
  * the same keys, so that one program (bench/ratios.c) makes one table of all files:
  *
  *   {"bench", "isa", "threads", "cpu", "library", "rows": [{"question", "shape", "mode", "threads",
- *     "seconds", "median", "unit", "rate", "limit", "share", "error", "ok",
+ *     "seconds", "median", "unit", "rate", "limit", "share", "ns", "error", "ok",
  *     "peer", "peer_seconds", "peer_median", "peer_rate", "peer_share", "ratio"}]}
  *
  * seconds is the best run; ratio is peer_seconds / seconds: above 1, Weft is faster. What was not
@@ -74,19 +74,22 @@ void bench_print(const bench_row *r) {
                ratio);
     if (r->peer_best <= 0 && peer_rate > 0)
         printf("  peer %8.1f %s  ratio %.2f", peer_rate, r->unit, ratio);
+    if (r->ns > 0) printf("  %.3f ns", r->ns);
     if (r->error > 0) printf("  error %.0e", r->error);
     printf("  %s\n", r->ok ? "[ok]" : "[WRONG]");
     fflush(stdout);
     report.bad |= !r->ok;
     if (!report.rows) return;
     json_t *row = json_pack(
-        "{ss ss ss si so so ss so so so so sb so so so so so so}", "question", r->question, "shape",
-        r->shape, "mode", r->mode, "threads", r->threads ? r->threads : bench_threads(), "seconds",
-        number(r->best), "median", number(r->median), "unit", r->unit, "rate", number(rate),
-        "limit", number(r->limit), "share", number(share), "error", number(r->error), "ok", r->ok,
-        "peer", r->peer ? json_string(r->peer) : json_null(), "peer_seconds",
-        number(r->peer_best), "peer_median", number(r->peer_median), "peer_rate",
-        number(peer_rate), "peer_share", number(peer_share), "ratio", number(ratio));
+        "{ss ss ss si so so ss so so so so so sb so so so so so so}", /* keys and values in turn */
+        "question", r->question, "shape", r->shape, "mode", r->mode,
+        "threads", r->threads ? r->threads : bench_threads(), "seconds", number(r->best),
+        "median", number(r->median), "unit", r->unit, "rate", number(rate),
+        "limit", number(r->limit), "share", number(share), "ns", number(r->ns),
+        "error", number(r->error), "ok", r->ok,
+        "peer", r->peer ? json_string(r->peer) : json_null(),
+        "peer_seconds", number(r->peer_best), "peer_median", number(r->peer_median),
+        "peer_rate", number(peer_rate), "peer_share", number(peer_share), "ratio", number(ratio));
     if (row) json_array_append_new(report.rows, row);
 }
 
