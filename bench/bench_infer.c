@@ -1,5 +1,5 @@
-/* How long does the trained network take for a frame of one clip (batch 1, 19 steps of 32x32, hidden
- * 64), in every precision mode, with one thread and with all, beside PyTorch's fastest form?
+/* How long does the trained network take for a frame of one clip (batch 1, 19 steps of 32x32,
+ * hidden 64), in every precision mode, with one thread and with all, beside PyTorch's fastest form?
  *
  * Verified first: a small network against the same graph with every pass off; every element of the
  * prediction with 1 thread against all, bit for bit; the squared error of the prediction against

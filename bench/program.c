@@ -7,7 +7,7 @@
 #include "bench/bench.h"
 
 const bench_mode bench_modes[] = {
-    {"f32", WF_PRECISION_F32, 1e-6, "fp32", 1e-4},
+    {"f32", WF_PRECISION_F32, 1e-6, "fp32", 1e-4, 1e-4},
     {0},
 };
 

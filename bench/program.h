@@ -10,7 +10,8 @@ typedef struct bench_mode {
     wf_precision precision;
     double tolerance; /* of a contraction against the reference, relative L2 */
     const char *peer; /* PyTorch's mode that it is compared with: fp32, bf16 (autocast) */
-    double loss;      /* of a network's first loss against the peer's and the reference's, relative */
+    double loss;      /* of a network's first loss against the peer's and the reference's */
+    double gradient;  /* of each of its gradients against those of PyTorch, relative L2 */
 } bench_mode;
 extern const bench_mode bench_modes[];
 

@@ -10,7 +10,7 @@ build=$1 set=$2 results=$3 python=${4:-python3}
 bad=0
 began=$(date +%s)
 mkdir -p "$results" || exit 1
-export WF_BENCH_JSON="$results"
+export WF_BENCH_JSON="$results" PYTHON="$python"
 
 # run NAME ARGUMENTS: where it was built.
 run() {
@@ -42,6 +42,7 @@ peers)
     run bench_infer
     run bench_scale
     run bench_memory
+    run bench_accuracy
     if "$python" -c 'import torch' 2>/dev/null; then
         echo "== eager.py"
         WF_JIT=sync "$python" bench/eager.py "$build/bench_eager" || bad=1
