@@ -69,7 +69,7 @@ static int compare_double(const void *a, const void *b) {
 int main(int argc, char **argv) {
     bench_open("step", &argc, argv);
     const int threads = bench_threads(), rounds = argc > 1 ? atoi(argv[1]) : 5;
-    const double peak = bench_header("bench_step");
+    double peak = bench_header("bench_step");
     const convlstm_size full = {.frames = 19, .batch = 8, .height = 32, .width = 32, .hidden = 64};
     const double gflop = 664.6;
     if (!verify(threads)) return 1;
@@ -98,6 +98,7 @@ int main(int argc, char **argv) {
     getrusage(RUSAGE_SELF, &after);
     qsort(s, (size_t)rounds, sizeof *s, compare_double);
     const double median = s[rounds / 2];
+    peak = fmax(peak, bench_peak_fma(threads)); /* the machine may be shared */
     printf("compile %.0f ms, %u nodes, %u launches (%u copies, %u reference)\n", compile_s * 1e3,
            info.nodes, info.launches, info.copies, info.reference);
     printf("arena %.0f MiB (largest live set %.0f MiB), page faults in %d steps: %ld\n",
