@@ -72,30 +72,37 @@ static bool start(bench_peer *b, char **argv) {
     return b->pid > 0 && b->in && b->out;
 }
 
+/* The child that `python` makes; false if it does not get ready. */
+static bool try_python(bench_peer *b, const char *python, char *const rest[10], const char *dtype) {
+    char *argv[12] = {(char *)python}, line[256] = "", version[32], form[32];
+    memcpy(argv + 1, rest, 10 * sizeof *rest);
+    if (start(b, argv) && fgets(line, sizeof line, b->out) &&
+        sscanf(line, "ready %31s %31s %ld", version, form, &b->bare_kib) == 3) {
+        snprintf(b->name, sizeof b->name, "torch %s %s, %s", version, dtype, form);
+        return true;
+    }
+    bench_peer_close(b);
+    return false;
+}
+
 bool bench_peer_open(bench_peer *b, wf_params *p, convlstm_size s, const char *task,
                      const char *dtype, const char *form, int threads) {
-    char folder[] = "/tmp/weft-bench-XXXXXX", size[5][24], line[256] = "";
-    char version[32], chosen[32];
-    const char *python = getenv("PYTHON");
-    if (!python || !*python) python = "/usr/bin/python3";
+    char folder[] = "/tmp/weft-bench-XXXXXX", size[5][24];
+    const char *python[2] = {getenv("PYTHON"), "/usr/bin/python3"};
     *b = (bench_peer){.name = "absent: PYTHON=... names an interpreter that has torch"};
     signal(SIGPIPE, SIG_IGN);
     if (!mkdtemp(folder)) return false;
     const int64_t number[5] = {s.frames, s.batch, s.height, s.width, threads};
     for (int i = 0; i < 5; i++) snprintf(size[i], sizeof size[i], "%lld", (long long)number[i]);
-    char *argv[] = {(char *)python, "bench/torch_convlstm.py", (char *)task, (char *)dtype,
-                    (char *)form, folder, size[0], size[1], size[2], size[3], size[4], NULL};
-    const bool ok = write_folder(folder, p, s) && start(b, argv) &&
-                    fgets(line, sizeof line, b->out) &&
-                    sscanf(line, "ready %31s %31s %ld", version, chosen, &b->bare_kib) == 3;
+    char *const rest[10] = {"bench/torch_convlstm.py", (char *)task, (char *)dtype, (char *)form,
+                            folder, size[0], size[1], size[2], size[3], size[4]};
+    bool ready = false;
+    if (write_folder(folder, p, s))
+        for (int i = 0; i < 2 && !ready; i++)
+            ready = python[i] && *python[i] && try_python(b, python[i], rest, dtype);
     remove_folder(folder);
-    if (ok) {
-        snprintf(b->name, sizeof b->name, "torch %s %s, %s", version, dtype, chosen);
-        return true;
-    }
-    printf("PyTorch %s %s: skipped, %s\n", task, dtype, b->name);
-    bench_peer_close(b);
-    return false;
+    if (!ready) printf("PyTorch %s %s: skipped, %s\n", task, dtype, b->name);
+    return ready;
 }
 
 void bench_peer_run(void *peer) {
