@@ -164,9 +164,16 @@ $(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(RNNLM_OBJ) $(B)/libweft
 	$(say) LD $@
 	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
 
+# oneDNN, a peer of the benchmarks, is used where it is installed; the file says what was found.
+$(B)/bench/peer_dnnl.o: $(B)/bench/peers
+$(B)/bench/peers: always
+	@mkdir -p $(@D)
+	@echo 'found: $(PEERS)' | cmp -s - $@ || echo 'found: $(PEERS)' > $@
+PEERS = $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint main(void) { return 0; }\n' | \
+            $(CC) -xc - -o /dev/null -ldnnl 2>/dev/null && echo -ldnnl)
 $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(PEERS) $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
 -include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
@@ -234,11 +241,16 @@ test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves unde
 	@+$(make) $(B)/weft-tests $(B)/convlstm
 	$(Q)sh tests/slow.sh $(B)
 
-bench: ## measure: verifies each result before timing it
-	@+$(make) $(BENCH_BIN) $(B)/convlstm
-	$(Q)sh bench/run.sh $(B)
-
 PYTHON = python3
+JSON = $(B)/results
+bench: ## measure, in minutes: verifies each result before timing it, ends with a table (JSON=DIR)
+	@+$(make) $(BENCH_BIN) $(B)/convlstm
+	$(Q)sh bench/run.sh $(B) quick $(JSON)
+
+bench-peers: ## longer: beside OpenBLAS and oneDNN (libopenblas-dev, libdnnl-dev), PyTorch (PYTHON=)
+	@+$(make) $(BENCH_BIN) $(B)/convlstm
+	$(Q)sh bench/run.sh $(B) peers $(JSON) $(PYTHON)
+
 bench-eager: ## mnist_cnn and char_gpt beside PyTorch's eager mode (PYTHON=one that has torch)
 	@+$(make) $(B)/bench_eager
 	$(Q)WF_JIT=sync $(PYTHON) bench/eager.py $(B)/bench_eager
@@ -304,4 +316,4 @@ help: ## this list
 
 .PHONY: all setup run run-plugin run-rnnlm test test-slow test-neon fuzz bench data lint layers san \
        install uninstall clean help run-sequence_classifier test-package tsan optable docs \
-       run-mnist_cnn run-char_gpt bench-eager run-keras_convlstm run-shi2015
+       run-mnist_cnn run-char_gpt bench-eager bench-peers always run-keras_convlstm run-shi2015
