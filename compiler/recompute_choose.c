@@ -77,6 +77,12 @@ static uint32_t touch_before(const wf_block *b, uint32_t t) {
     return i;
 }
 
+void wf_forget_cut(wf_forget *q, uint32_t block, uint32_t t) {
+    wf_block *b = &q->list[block];
+    touch(q, block, t, false, true);
+    if (!q->failed) b->cut[touch_before(b, t)] = true;
+}
+
 /* Times over the budget after a and before b. */
 static double weight(const wf_forget *q, uint32_t a, uint32_t b) {
     return b > a + 1 ? (double)(q->over[b] - q->over[a + 1]) : 0;
