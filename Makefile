@@ -196,7 +196,7 @@ fuzz: ## random graphs against the reference: 20,000; N=n so many, FROM=n from t
 	$(Q)WF_FUZZ_N=$(N) WF_FUZZ_FIRST=$(FROM) WF_FUZZ_SEED=$(SEED) \
 	    $(B)/weft-tests -j1 --filter 'compiler_random/*'
 
-test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves under fault injection
+test-slow: | $(FIRST) ## minutes: 50 kills and 40 signals in training runs, saves under fault injection
 	@+$(make) $(B)/weft-tests $(B)/convlstm
 	$(Q)sh tests/slow.sh $(B)
 
