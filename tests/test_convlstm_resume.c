@@ -260,6 +260,17 @@ Test(convlstm_resume, only_some_options_may_differ) {
     succeed("train --resume @/run --steps 4 --threads 2 --log-every 2 --save-every 1");
 }
 
+Test(convlstm_resume, other_data_are_refused) {
+    succeed("data --count 16 --out @/clips.npy");
+    succeed("train " SMALL " --npy @/clips.npy --steps 2 --out @/run");
+    succeed("data --count 16 --seed 9 --out @/clips.npy");
+    const int code = end(start("train --resume @/run --steps 4"));
+    cr_assert(code == 2 && strstr(errors, "the data are not those of the run in "),
+              "exit code %d: %s", code, errors);
+    succeed("data --count 16 --out @/clips.npy");
+    succeed("train --resume @/run --steps 4");
+}
+
 Test(convlstm_resume, nothing_saved_yet) {
     succeed("train " SMALL " --steps 2 --resume @/new");
     cr_assert(strstr(errors, "nothing is saved yet; starting at step 0"), "%s", errors);

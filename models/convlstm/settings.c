@@ -315,6 +315,12 @@ exit_code settings_of_run(const char *name, const settings *s, const char *dir) 
                           "steps|epochs|threads|log-every|save-every|detect-anomaly|resume|out");
 }
 
+exit_code clips_of_run(const clips *c, const char *dir) {
+    char hash[CLIPS_HASH];
+    clips_hash(c, hash);
+    return config_compare_data(dir, hash);
+}
+
 /* A run that goes on has the options of the first call, whose folder it was given as --resume. */
 char *settings_text(const char *name, const settings *given, const char *data) {
     settings s = *given;

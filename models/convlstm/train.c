@@ -79,6 +79,7 @@ static exit_code prepare(training *t) {
     t->recipe = recipe_of(s);
     exit_code code = s->resume ? settings_of_run("train", s, s->resume) : EXIT_CODE_OK;
     if (!code) code = open_clips(&t->clips, s);
+    if (!code && s->resume) code = clips_of_run(t->clips, s->resume);
     if (code) return code;
     wf_status status = open_source(t);
     t->params = wf_params_new((uint64_t)s->seed);
