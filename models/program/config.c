@@ -260,6 +260,7 @@ char *config_of_run(const program *p, const char *name, const void *settings, si
     memcpy(kept, settings, bytes);
     set_text(c, kept, "out", dir);
     set_text(c, kept, c->config_of, NULL);
+    set_text(c, kept, "profile", NULL);
     char *text = config_text(p, c, kept, data);
     free(kept);
     return text;
