@@ -4,7 +4,8 @@
  *    "options": {"hidden": 64, "lr": 0.001953125, "no-shuffle": true, "out": "runs/a", ...},
  *    "data": {"sha256": "..."}, "machine": {...}, "compiler": {...}}
  *
- * "options" is read, and "data" when a run goes on. Options that were not given and have no default are left out. */
+ * "options" is read, and "data" when a run goes on. Options that were not given and have no default
+ * are left out. */
 #ifndef MODELS_PROGRAM_CONFIG_H
 #define MODELS_PROGRAM_CONFIG_H
 
