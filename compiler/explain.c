@@ -101,8 +101,8 @@ static void print_memory(const wf_program_info *info, FILE *f) {
     if (info->memory) fprintf(f, "budget %zu bytes, ", info->memory);
     fprintf(f,
             "without recomputation %zu: %u nodes computed again, %.0f of %.0f FLOPs, %.0f bytes "
-            "more read and written\n", info->full_bytes, info->recomputed, info->recompute_flops, info->flops,
-            info->recompute_bytes);
+            "more read and written\n", info->full_bytes, info->recomputed, info->recompute_flops,
+            info->flops, info->recompute_bytes);
 }
 
 wf_status wf_program_explain(const wf_program *p, FILE *f) {

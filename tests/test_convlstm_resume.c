@@ -1,6 +1,6 @@
 /* convlstm train, killed, interrupted and resumed: a run ends with the same files however often it
- * was cut. WEFT_KILLS, WEFT_SIGNALS: how many times it is killed and interrupted (the slow tests set
- * 50 and 40). */
+ * was cut. WEFT_KILLS, WEFT_SIGNALS: how many times it is killed and interrupted (the slow tests
+ * set 50 and 40). */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -197,7 +197,8 @@ static void after_signal(int signal_number, int code, const char *run) {
     const char *told = strstr(errors, "stopped after step ");
     cr_assert(told, "%s", errors);
     snprintf(file, sizeof file, "%s/checkpoint.safetensors", run);
-    cr_assert_eq(step_of(in_folder(file)), atoi(told + strlen("stopped after step ")), "%s", errors);
+    cr_assert_eq(step_of(in_folder(file)), atoi(told + strlen("stopped after step ")), "%s",
+                 errors);
 }
 
 Test(convlstm_resume, interrupted_at_random_moments) {
