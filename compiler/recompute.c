@@ -257,7 +257,7 @@ static wf_status forget_regions(wf_plan *p, wf_stage *s, uint32_t n_output, unsi
     wf_plan plan;
     uint32_t *time = NULL;
     bool smaller;
-    if (p->arena_bytes == 0 || (off & WF_PASS_INPLACE)) return WF_OK;
+    if (p->arena_bytes == 0 || (off & WF_PASS_INPLACE) || !wf_has_regions(s->graph)) return WF_OK;
     wf_status status = wf_plan_make(&plan, s, n_output, off | WF_PASS_CHAIN);
     if (!status) status = wf_forget_open(&f, s, &plan);
     wf_plan_free(&plan);

@@ -62,6 +62,9 @@ wf_status wf_forget_measure(wf_forget *q, const wf_plan *p, const uint32_t *time
 /* Forgets block `block` after time t, whoever reads it later. */
 void wf_forget_cut(wf_forget *q, uint32_t block, uint32_t t);
 
+/* Whether a node lies in a region (wf_recompute_begin). */
+bool wf_has_regions(const wf_graph *g);
+
 /* Cuts what regions (wf_recompute_begin) ask for. False: there is nothing to compute again. */
 bool wf_forget_regions(wf_forget *q);
 

@@ -404,13 +404,13 @@ static void find_blocks(wf_forget *q, const wf_plan *p, uint32_t *block) {
     for (uint32_t i = 0; i < q->n_order; i++) {
         const uint32_t id = q->order[i], s = p->value_storage[id];
         const wf_node *x = node_of(q, id);
-        const wf_storage *at = &p->storage[s];
+        const wf_storage *at = s ? &p->storage[s] : NULL;
         if (x->op->kind == WF_KIND_LEAF || x->op->kind == WF_KIND_ASSIGN) continue;
-        if (s && at->where != WF_WHERE_ARENA) continue;
+        if (at && at->where != WF_WHERE_ARENA) continue;
         if (!s || !block[s]) {
             wf_block *b = &q->list[q->n_block];
             b->stored = s != 0;
-            b->bytes = s ? at->bytes : (size_t)bytes_of(&x->type);
+            b->bytes = at ? at->bytes : (size_t)bytes_of(&x->type);
             if (s) block[s] = q->n_block;
             q->n_block++;
         }

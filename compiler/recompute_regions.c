@@ -54,14 +54,17 @@ static void look(use *u, place at, uint32_t time, bool owns, bool kept) {
     if (u->last < time) u->last = time;
 }
 
-static bool has_regions(const wf_forget *q) {
-    for (uint32_t i = 0; i < q->n_order; i++)
-        if (place_of(q, q->order[i]).n) return true;
+bool wf_has_regions(const wf_graph *g) {
+    uint32_t last = 0; /* neighbours share their scope */
+    for (uint32_t id = 1; id < wf_graph_size(g); id++) {
+        const uint32_t scope = wf_graph_node(g, id)->scope;
+        if (scope != last && wf_scope_region(wf_graph_scope_text(g, scope))) return true;
+        last = scope;
+    }
     return false;
 }
 
 bool wf_forget_regions(wf_forget *q) {
-    if (!has_regions(q)) return false;
     use *all = calloc(q->n_block, sizeof *all);
     bool found = false;
     for (uint32_t i = 0; all && i < q->n_order; i++) {
