@@ -248,35 +248,6 @@ static wf_status settle(wf_plan *p, wf_stage *s, const wf_stage *written, uint32
     return WF_OK;
 }
 
-/* What regions ask for, if the arena becomes smaller by it. Chains bring what is computed again
- * forward, next to the first of them: they may cost a tenth of the arena, not what was saved. */
-static wf_status forget_regions(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
-                                wf_recompute *cost) {
-    wf_forget f;
-    wf_stage stage = {0};
-    wf_plan plan;
-    uint32_t *time = NULL;
-    bool smaller;
-    if (p->arena_bytes == 0 || (off & WF_PASS_INPLACE) || !wf_has_regions(s->graph)) return WF_OK;
-    wf_status status = wf_plan_make(&plan, s, n_output, off | WF_PASS_CHAIN);
-    if (!status) status = wf_forget_open(&f, s, &plan);
-    wf_plan_free(&plan);
-    if (status) return status;
-    if (wf_forget_regions(&f)) status = write_graph(&f, s, &stage, &time);
-    else if (f.failed) status = wf_fail(WF_MEMORY, "out of memory in the compiler");
-    wf_forget_close(&f);
-    free(time);
-    if (!status && stage.graph) {
-        status = wf_plan_make(&plan, &stage, n_output, off | WF_PASS_CHAIN);
-        const size_t most = plan.arena_bytes + plan.arena_bytes / 10, now = p->arena_bytes - 1;
-        wf_plan_free(&plan);
-        if (!status)
-            status = settle(p, s, &stage, n_output, off, most < now ? most : now, cost, &smaller);
-    }
-    wf_stage_free(&stage);
-    return status;
-}
-
 /* The graph with sums of many values made as soon as they can be, which costs nothing. Replaces *s
  * and its plan if that needs less. */
 static wf_status hurry(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off) {
@@ -300,6 +271,42 @@ static wf_status hurry(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off)
         wf_plan_free(&plan);
         wf_stage_free(&stage);
     }
+    return status;
+}
+
+/* What regions ask for, if the arena becomes smaller by it. Sums of many values first move up to
+ * where they can be made, or they would keep what is computed again. Chains bring that forward, next
+ * to the first of them: they may cost a tenth of the arena, not what was saved. */
+static wf_status forget_regions(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
+                                wf_recompute *cost) {
+    wf_forget f;
+    wf_stage stage = {0}, base = {0};
+    wf_plan plan = {0};
+    uint32_t *time = NULL;
+    bool smaller;
+    if (p->arena_bytes == 0 || (off & WF_PASS_INPLACE) || !wf_has_regions(s->graph)) return WF_OK;
+    wf_status status = wf_pass_copy(s, &base);
+    if (!status) status = wf_plan_make(&plan, &base, n_output, off | WF_PASS_CHAIN);
+    if (!status) status = hurry(&plan, &base, n_output, off | WF_PASS_CHAIN);
+    if (!status) status = wf_forget_open(&f, &base, &plan);
+    wf_plan_free(&plan);
+    if (status) {
+        wf_stage_free(&base);
+        return status;
+    }
+    if (wf_forget_regions(&f)) status = write_graph(&f, &base, &stage, &time);
+    else if (f.failed) status = wf_fail(WF_MEMORY, "out of memory in the compiler");
+    wf_forget_close(&f);
+    free(time);
+    if (!status && stage.graph) {
+        status = wf_plan_make(&plan, &stage, n_output, off | WF_PASS_CHAIN);
+        const size_t most = plan.arena_bytes + plan.arena_bytes / 10, now = p->arena_bytes - 1;
+        wf_plan_free(&plan);
+        if (!status)
+            status = settle(p, s, &stage, n_output, off, most < now ? most : now, cost, &smaller);
+    }
+    wf_stage_free(&stage);
+    wf_stage_free(&base);
     return status;
 }
 

@@ -287,6 +287,24 @@ static wf_tensor recurrent(wf_graph *g, wf_params *w, bool again) {
     return loss;
 }
 
+/* ConvLSTM layers with batch norm, each in a region: chains, values in place and in stacks. */
+static wf_tensor frames(wf_graph *g, wf_params *w, bool again) {
+    const wf_tensor in = wf_input(g, "x", WF_F32, WF_SHAPE(7, 2, 16, 16, 1));
+    wf_tensor x = in;
+    for (int i = 0; i < 3; i++) {
+        if (again) wf_recompute_begin(g);
+        wf_params_push(w, "layer%d", i);
+        x = wf_nn_convlstm(w, "cell", x, (wf_convlstm_opt){
+            .hidden = 8, .kernel = 5 - 2 * i, .activation = wf_relu});
+        x = wf_nn_batch_norm(w, "norm", x, (wf_batch_norm_opt){.training = true});
+        wf_params_pop(w);
+        if (again) wf_recompute_end(g);
+    }
+    const wf_tensor loss = wf_mean(wf_square(wf_sub(x, in)), (wf_reduce_opt){0});
+    wf_nn_adam(w, loss, (wf_optimizer_opt){.lr = 1e-2, .clip_norm = 2});
+    return loss;
+}
+
 typedef wf_tensor write_fn(wf_graph *g, wf_params *w, bool again);
 
 /* Three steps; a digest of losses and parameters. */
@@ -350,6 +368,8 @@ Test(compiler_recompute, blocks_in_regions_keep_what_is_between_them) {
 }
 
 Test(compiler_recompute, recurrent_layers_in_regions) { check_regions(recurrent, 0.3); }
+
+Test(compiler_recompute, convolutional_layers_in_regions) { check_regions(frames, 0.45); }
 
 /* Nothing is computed again where no gradient asks for it, and with every pass off. */
 Test(compiler_recompute, regions_without_gradients) {
