@@ -275,8 +275,8 @@ static wf_status hurry(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off)
 }
 
 /* What regions ask for, if the arena becomes smaller by it. Sums of many values first move up to
- * where they can be made, or they would keep what is computed again. Chains bring that forward, next
- * to the first of them: they may cost a tenth of the arena, not what was saved. */
+ * where they can be made, or they would keep what is computed again. Chains bring that forward,
+ * next to the first of them: they may cost a tenth of the arena, not what was saved. */
 static wf_status forget_regions(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
                                 wf_recompute *cost) {
     wf_forget f;
