@@ -36,26 +36,25 @@ AUTOGRAD = $(sort $(wildcard autograd/*.c))
 COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c models/text/*.c))
-CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
-TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
-
-RNNLM    = $(sort $(wildcard models/rnnlm/*.c))
-CHAR_GPT = $(sort $(wildcard models/char_gpt/*.c))
-SRIVASTAVA = $(sort $(wildcard models/srivastava2015/*.c))
-VIDEO    = $(sort $(wildcard models/keras_convlstm/*.c models/shi2015/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
+# build/NAME is made of models/NAME/, what models share, and the library. Examples do without what
+# models share; models/plugin/ also has a shared object that is no part of the program.
+MODELS   = convlstm keras_convlstm shi2015 srivastava2015 lstm_tasks rnnlm mnist_cnn char_gpt
+EXAMPLES = plugin sequence_classifier
+sources  = $(filter-out %/mish.c,$(sort $(wildcard models/$(1)/*.c)))
+
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
-MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS) $(RNNLM) $(VIDEO)
+MODEL_SRC = $(SHARED) $(foreach m,$(MODELS) $(EXAMPLES),$(call sources,$(m)))
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
+parts     = $(call obj,$(filter-out %/main.c,$(foreach m,$(1),$(call sources,$(m)))))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
-MODEL_OBJ = $(call obj,$(SHARED) $(filter-out %/main.c,$(CONVLSTM) $(CHAR_GPT)))
-TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
-RNNLM_OBJ = $(call obj,$(filter-out models/rnnlm/main.c,$(RNNLM)))
+MODEL_OBJ = $(call obj,$(SHARED)) $(call parts,convlstm char_gpt)
+# Programs whose other files have names in common are tested from outside.
 TEST_OBJ  = $(call obj,$(TESTS) models/srivastava2015/model.c models/keras_convlstm/model.c \
-                models/shi2015/model.c)
+                models/shi2015/model.c) $(call parts,lstm_tasks rnnlm)
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
 ifeq ($(V),1)
@@ -117,52 +116,25 @@ $(B)/package/libweft.a: $(LIB_OBJ)
 	$(Q)objcopy --localize-hidden $(@D)/weft.o
 	$(Q)rm -f $@ && ar rcs $@ $(@D)/weft.o && rm -f $(@D)/weft.o
 
-$(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+link = $(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^
 
-$(B)/lstm_tasks: $(B)/models/lstm_tasks/main.o $(TASKS_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
+.SECONDEXPANSION:
+$(MODELS:%=$(B)/%): $(B)/%: $$(call obj,$$(call sources,$$*)) $(call obj,$(SHARED)) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-$(B)/rnnlm: $(B)/models/rnnlm/main.o $(RNNLM_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-$(B)/mnist_cnn: $(B)/models/mnist_cnn/main.o $(call obj,$(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(link) -lgif $(LIBS)
 
-$(B)/char_gpt: $(call obj,$(CHAR_GPT) $(SHARED)) $(B)/libweft.a
+$(EXAMPLES:%=$(B)/%): $(B)/%: $$(call obj,$$(call sources,$$*)) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-$(B)/srivastava2015: $(call obj,$(SRIVASTAVA) $(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(link) $(LIBS)
 
-# Models with a program of their own: build/NAME from models/NAME/.
-$(B)/keras_convlstm $(B)/shi2015: $(B)/%: $(call obj,$(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $(filter %.o,$^) $(B)/libweft.a -lgif $(LIBS)
-$(B)/keras_convlstm: $(call obj,$(filter models/keras_convlstm/%,$(VIDEO)))
-$(B)/shi2015: $(call obj,$(filter models/shi2015/%,$(VIDEO)))
-
-# The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
-$(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
+# What the example of borrowed functions borrows from: it knows nothing of Weft.
 $(B)/mish.so: models/plugin/mish.c
 	$(say) LD $@
 	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
 
-# The example of a model written against the installed library alone.
-$(B)/sequence_classifier: $(B)/models/sequence_classifier/main.o $(B)/libweft.a
+$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
-
-$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(RNNLM_OBJ) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
+	$(Q)$(link) -lcriterion -lgif $(LIBS)
 
 # oneDNN, a peer of the benchmarks, is used where it is installed; the file says what was found.
 $(B)/bench/peer_dnnl.o: $(B)/bench/peers
@@ -173,12 +145,11 @@ PEERS = $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint main(void) { retur
             $(CC) -xc - -o /dev/null -ldnnl 2>/dev/null && echo -ldnnl)
 $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(PEERS) $(LIBS)
+	$(Q)$(link) -lgif $(PEERS) $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
--include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
-    models/sequence_classifier/main.c models/mnist_cnn/main.c $(CHAR_GPT) $(SRIVASTAVA) $(TESTS) $(BENCH) \
-    $(BENCHLIB) tests/neon/main.c)
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) $(TESTS) $(BENCH) $(BENCHLIB) \
+    tests/neon/main.c)
 
 # --- using ------------------------------------------------------------------------------------------
 
@@ -237,7 +208,7 @@ fuzz: ## random graphs against the reference: 20,000; N=n so many, FROM=n from t
 	$(Q)WF_FUZZ_N=$(N) WF_FUZZ_FIRST=$(FROM) WF_FUZZ_SEED=$(SEED) \
 	    $(B)/weft-tests -j1 --filter 'compiler_random/*'
 
-test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves under fault injection
+test-slow: | $(FIRST) ## minutes: 50 kills and 40 signals in training runs, saves under fault injection
 	@+$(make) $(B)/weft-tests $(B)/convlstm
 	$(Q)sh tests/slow.sh $(B)
 
@@ -312,8 +283,9 @@ clean: ## remove build/ and the quick run
 	$(Q)rm -rf $(B) $(RUN)
 
 help: ## this list
-	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 28
 
-.PHONY: all setup run run-plugin run-rnnlm test test-slow test-neon fuzz bench data lint layers san \
-       install uninstall clean help run-sequence_classifier test-package tsan optable docs \
-       run-mnist_cnn run-char_gpt bench-eager bench-peers always run-keras_convlstm run-shi2015
+.PHONY: all setup run test test-slow test-neon test-package fuzz bench bench-eager bench-peers \
+       always data lint layers san tsan \
+       install uninstall optable docs clean help \
+       $(addprefix run-,$(filter-out convlstm,$(MODELS)) $(EXAMPLES))
