@@ -58,6 +58,7 @@ typedef struct bench_row {
 /* Takes its options out of argc and argv; `name` is that of rows and of the file NAME.json. */
 void bench_open(const char *name, int *argc, char **argv);
 void bench_print(const bench_row *row);
+void bench_record(const bench_row *row); /* without the line */
 int bench_close(void);
 
 #endif

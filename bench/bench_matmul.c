@@ -3,8 +3,8 @@
  *
  *   bench_matmul [--quick] [--json FILE]
  *
- * OpenBLAS is used if it can be loaded (apt install libopenblas-dev), with as many threads, and
- * without AVX-512 under WF_ISA=avx2. Both results are compared with sums in double. */
+ * OpenBLAS is used if it can be loaded (apt install libopenblas-dev), with as many threads and,
+ * under WF_ISA=avx2 or scalar, AVX2 or SSE4 only. Both results are compared with sums in double. */
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
@@ -34,6 +34,7 @@ static void load_openblas(void) {
     unsetenv("OPENBLAS_CORETYPE");
     unsetenv("OPENBLAS_L2_SIZE");
     if (wf_isa_get() == WF_ISA_AVX2) setenv("OPENBLAS_CORETYPE", "Haswell", 1);
+    if (wf_isa_get() == WF_ISA_SCALAR) setenv("OPENBLAS_CORETYPE", "Nehalem", 1);
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW);
     if (!lib) lib = dlopen("libopenblas.so", RTLD_NOW);
     void (*set_threads)(int);

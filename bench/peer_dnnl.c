@@ -112,6 +112,7 @@ static int result_of(conv_direction d) {
 static bool start(void) {
     if (stream) return true;
     if (wf_isa_get() == WF_ISA_AVX2) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+    if (wf_isa_get() == WF_ISA_SCALAR) dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
     return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
            dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
 }
@@ -125,21 +126,16 @@ const char *peer_dnnl_name(void) {
 
 /* Between f32 at `plain` in the layout of conv_shape.h and operand i. */
 static bool reorder(peer_conv *c, int i, float *plain, bool read) {
-    static const dnnl_format_tag_t tag[] = {dnnl_acdb, dnnl_acdb, dnnl_acdb};
     describe d;
     dnnl_memory_t outer = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t p = NULL;
     const bool groups = c->rank[i] == 5;
-    bool ok = describe_as(&d, c->rank[i], c->dim[i], dnnl_f32, groups ? dnnl_abdec : tag[i]);
+    bool ok = describe_as(&d, c->rank[i], c->dim[i], dnnl_f32, groups ? dnnl_abdec : dnnl_acdb);
     if (!ok) return false;
     description inner = NULL;
-#if DNNL_VERSION_MAJOR >= 3
-    ok = dnnl_memory_get_memory_desc(c->memory[i], &inner) == dnnl_success;
-#else
-    ok = dnnl_memory_get_memory_desc(c->memory[i], &inner) == dnnl_success;
-#endif
-    ok = ok && dnnl_memory_create(&outer, described(&d), engine, plain) == dnnl_success &&
+    ok = dnnl_memory_get_memory_desc(c->memory[i], &inner) == dnnl_success &&
+         dnnl_memory_create(&outer, described(&d), engine, plain) == dnnl_success &&
          dnnl_reorder_primitive_desc_create(&pd, read ? inner : described(&d), engine,
                                             read ? described(&d) : inner, engine,
                                             NULL) == dnnl_success &&

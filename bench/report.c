@@ -1,5 +1,5 @@
 /* Rows of a benchmark: a line on standard output, an object in a JSON file. All benchmarks write
- * the same keys, so that one program (bench/ratios.c) makes one table of all files:
+ * the same keys, so that one program (bench/bench_ratios.c) makes one table of all files:
  *
  *   {"bench", "isa", "threads", "cpu", "library", "rows": [{"question", "shape", "mode", "threads",
  *     "seconds", "median", "unit", "rate", "limit", "share", "ns", "error", "ok",
@@ -58,6 +58,33 @@ static const char *time_text(double s, char text[24]) {
     return text;
 }
 
+void bench_record(const bench_row *r) {
+    const double rate = r->best > 0 ? r->work / r->best : r->work;
+    const double peer_rate = r->peer_best > 0 ? r->work / r->peer_best : r->peer_work;
+    const double ratio = r->best > 0 ? r->peer_best / r->best : rate > 0 ? peer_rate / rate : 0;
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {
+        {"seconds", r->best}, {"median", r->median}, {"rate", rate}, {"limit", r->limit},
+        {"share", r->limit > 0 ? rate / r->limit : 0}, {"ns", r->ns}, {"error", r->error},
+        {"peer_seconds", r->peer_best}, {"peer_median", r->peer_median},
+        {"peer_rate", peer_rate}, {"peer_share", r->limit > 0 ? peer_rate / r->limit : 0},
+        {"ratio", ratio},
+    };
+    report.bad |= !r->ok;
+    json_t *row = json_pack("{ss ss ss si ss sb so}", "question", r->question, "shape", r->shape,
+                            "mode", r->mode, "threads", r->threads ? r->threads : bench_threads(),
+                            "unit", r->unit, "ok", r->ok, "peer",
+                            r->peer ? json_string(r->peer) : json_null());
+    for (size_t i = 0; row && i < WF_COUNT(numbers); i++)
+        json_object_set_new(row, numbers[i].key, number(numbers[i].value));
+    if (row && report.rows)
+        json_array_append_new(report.rows, row);
+    else
+        json_decref(row);
+}
+
 void bench_print(const bench_row *r) {
     char mine[24], other[24];
     const double rate = r->best > 0 ? r->work / r->best : r->work;
@@ -78,19 +105,7 @@ void bench_print(const bench_row *r) {
     if (r->error > 0) printf("  error %.0e", r->error);
     printf("  %s\n", r->ok ? "[ok]" : "[WRONG]");
     fflush(stdout);
-    report.bad |= !r->ok;
-    if (!report.rows) return;
-    json_t *row = json_pack(
-        "{ss ss ss si so so ss so so so so so sb so so so so so so}", /* keys and values in turn */
-        "question", r->question, "shape", r->shape, "mode", r->mode,
-        "threads", r->threads ? r->threads : bench_threads(), "seconds", number(r->best),
-        "median", number(r->median), "unit", r->unit, "rate", number(rate),
-        "limit", number(r->limit), "share", number(share), "ns", number(r->ns),
-        "error", number(r->error), "ok", r->ok,
-        "peer", r->peer ? json_string(r->peer) : json_null(),
-        "peer_seconds", number(r->peer_best), "peer_median", number(r->peer_median),
-        "peer_rate", number(peer_rate), "peer_share", number(peer_share), "ratio", number(ratio));
-    if (row) json_array_append_new(report.rows, row);
+    bench_record(r);
 }
 
 /* One row a line, so that a difference of two files can be read. */
