@@ -17,6 +17,9 @@ enum {
     M_MOST = 256,
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
     PIECES = 32,
+    PART_K = 1024,           /* k of a part, at least */
+    PART_BLOCK = 96 << 10,   /* floats of the output that a part keeps in L2 */
+    PARTS_MOST = 1 << 22,    /* floats of the parts of an output */
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };
 
@@ -277,6 +280,36 @@ static void choose_blocks(wf_contract_plan *p) {
     }
 }
 
+/* Much is summed into few elements (weight gradients): smaller blocks would read the operands once
+ * each, from far away. Instead a piece takes some chunks of k for as many rows as L2 holds results
+ * of, and the parts are added in the last phase. Returns false if that does not apply. */
+static bool choose_parts(wf_contract_plan *p) {
+    const wf_contract_attr *c = p->c;
+    const wf_array *out = &p->call->out;
+    const int64_t count = wf_shape_count(&out->shape);
+    int64_t span = 1, k = 0;
+    for (int j = 0; j < out->shape.rank; j++) span += (out->shape.dim[j] - 1) * out->stride[j];
+    for (int i = 0; i < c->n_sources; i++) k += sum_extent(&c->source[i]);
+    if (span != count || k < 4 * PART_K || k < 4 * most(p->m, p->n_inner)) return false;
+    const wf_contract_plan before = *p;
+    p->n_blocks = p->panel_splits = 1;
+    choose_row_block(p, least(M_MOST, most(WF_TILE_M, PART_BLOCK / p->n)));
+    bool moving = true;
+    for (int i = 0; i < c->n_sources && moving; i++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, i, &sp);
+        moving = sp.v_mode != WF_FROM_PACKED && (sp.u_mode != WF_FROM_BOX || sp.box_by_chunk);
+        p->chunks += wf_contract_plan_chunks(&sp);
+    }
+    p->parts = least(least(PIECES / 2, p->chunks), least(k / PART_K, PARTS_MOST / count));
+    if (moving && p->parts > 1) {
+        p->part_floats = round16(count);
+        return true;
+    }
+    *p = before;
+    return false;
+}
+
 /* --- one source ------------------------------------------------------------------------------- */
 
 static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t target) {
@@ -294,6 +327,12 @@ static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t 
         suffix *= s->sum[k];
     }
     sp->chunk_k = sp->chunk_step * suffix;
+}
+
+int64_t wf_contract_plan_chunks(const wf_source_plan *sp) {
+    int64_t n = 1;
+    for (int k = 0; k < sp->chunk_loop; k++) n *= sp->s->sum[k];
+    return sp->s->n_sum ? n * ceil_div(sp->s->sum[sp->chunk_loop], sp->chunk_step) : n;
 }
 
 /* The largest range of a piece and chunk, at its first position; k_whole: all of the sum loops. */
@@ -504,8 +543,8 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
     }
     if (!ok[0] && !ok[1]) return false;
     *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
-    p->n_blocks = p->panel_splits = 1;
-    choose_blocks(p);
+    p->n_blocks = p->panel_splits = p->parts = 1;
+    if (!choose_parts(p)) choose_blocks(p);
     p->max_segs = 1;
     for (int i = 0; i < p->c->n_sources; i++) {
         wf_source_plan sp;
@@ -513,7 +552,7 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         p->u_floats = most(p->u_floats, sp.u_floats);
         p->v_floats = most(p->v_floats, sp.v_floats);
         p->max_segs = most(p->max_segs, sp.chunk_k);
-        p->shared_floats += sp.packed_floats;
+        p->packed_floats += sp.packed_floats;
     }
     return true;
 }

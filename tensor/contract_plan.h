@@ -67,13 +67,17 @@ typedef struct wf_contract_plan {
     int64_t m_chunk_step, m_rows;        /* most rows of a block */
     int64_t m_blocks, n_blocks;
     int64_t panel_splits;                /* blocks of the outer column loops for each inner block */
+    int64_t parts;                       /* ranges of chunks, summed apart and then added */
+    int64_t chunks;                      /* of all sources, if there are several parts */
     int64_t u_floats, v_floats, max_segs; /* scratch, largest over sources */
-    int64_t shared_floats;
+    int64_t packed_floats, part_floats;  /* shared: V packed; each part but the first */
 } wf_contract_plan;
 
 /* False: no plan (f64, guards, empty extents, mixed packing): evaluate by reference. */
 bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call);
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp);
+/* How many chunks a source is computed in. */
+int64_t wf_contract_plan_chunks(const wf_source_plan *sp);
 
 /* Classes and V for packing B of source 0 of `c` by its batch_loops and col_loops. */
 void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_contract_attr *c,

@@ -71,6 +71,33 @@ Test(tensor_contract_fast, weight_gradient_stays_accurate) {
 }
 
 /* f64 runs by reference, in pieces. */
+/* Few elements with long sums: chunks are summed apart, and the same however pieces are run. */
+Test(tensor_contract_fast, long_sums_in_parts) {
+    static const int channels[][2] = {{5, 7}, {16, 3}, {1, 20}, {3, 1}};
+    for (size_t i = 0; i < WF_COUNT(channels); i++) {
+        wf_graph *g = wf_graph_new();
+        wf_tensor t[2];
+        const int c = channels[i][0], o = channels[i][1];
+        for (int k = 0; k < 2; k++) {
+            const wf_tensor x = f32(g, WF_SHAPE(2, 61, 47, c)), w = f32(g, WF_SHAPE(o, 3, 3, c));
+            t[k] = gradient(wf_conv(x, w, (wf_conv_opt){.pad = {1, 1}}), 1);
+        }
+        const wf_tensor y = wf_contract_join(t[0], t[1]);
+        cr_assert(wf_ok(y), "%s", wf_graph_message(g));
+        const wf_node *x = wf_graph_node(g, y.id);
+        wf_array in[4];
+        for (uint32_t k = 0; k < x->n_in; k++)
+            in[k] = wf_array_dense(NULL, WF_F32,
+                                   &wf_graph_node(g, wf_node_in(g, y.id)[k])->type.shape);
+        const wf_call call = {.op = x->op, .attr = x->attr, .n_in = (int)x->n_in, .in = in,
+                              .out = wf_array_dense(NULL, WF_F32, &x->type.shape)};
+        wf_contract_plan p;
+        cr_assert(wf_contract_plan_make(&p, &call) && p.parts > 1, "%d parts", (int)p.parts);
+        check_fast(y, "weight gradient in parts");
+        wf_graph_free(g);
+    }
+}
+
 Test(tensor_contract_fast, f64_is_exact) {
     wf_graph *g = wf_graph_new();
     const wf_tensor y =
