@@ -290,15 +290,16 @@ static bool choose_parts(wf_contract_plan *p) {
     int64_t span = 1, k = 0;
     for (int j = 0; j < out->shape.rank; j++) span += (out->shape.dim[j] - 1) * out->stride[j];
     for (int i = 0; i < c->n_sources; i++) k += sum_extent(&c->source[i]);
-    if (span != count || k < 4 * PART_K || k < 4 * most(p->m, p->n_inner)) return false;
+    if (span != count || k < 4 * PART_K || k < 8 * most(p->m, p->n_inner)) return false;
     const wf_contract_plan before = *p;
     p->n_blocks = p->panel_splits = 1;
+    p->parts = 2; /* or more */
     choose_row_block(p, least(M_MOST, most(WF_TILE_M, PART_BLOCK / p->n)));
     bool moving = true;
     for (int i = 0; i < c->n_sources && moving; i++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, i, &sp);
-        moving = sp.v_mode != WF_FROM_PACKED && (sp.u_mode != WF_FROM_BOX || sp.box_by_chunk);
+        moving = !sp.given && (sp.u_mode != WF_FROM_BOX || sp.box_by_chunk);
         p->chunks += wf_contract_plan_chunks(&sp);
     }
     p->parts = least(least(PIECES / 2, p->chunks), least(k / PART_K, PARTS_MOST / count));
@@ -446,7 +447,7 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
         const int64_t part = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
         if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
             sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = whole > BOX_FLOATS && part < whole;
+            sp->box_by_chunk = (whole > BOX_FLOATS || p->parts > 1) && part < whole;
             sp->u_floats = sp->box_by_chunk ? part : whole;
             return;
         }
@@ -484,7 +485,28 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
 
 /* --- orientation ------------------------------------------------------------------------------ */
 
-/* Rough cycles: multiply-adds on padded columns, stores, and copies of both operands. */
+/* Cycles of one k over all tiles: multiply-adds of a tile, its loads, and the latency of few. */
+static double tile_cycles(const wf_contract_plan *p) {
+    const double tiles = (double)ceil_div(p->m, WF_TILE_M), rows = (double)p->m / tiles;
+    const int64_t panels = p->n_inner / WF_PANEL, rest = p->n_inner % WF_PANEL;
+    double sum = 0;
+    for (int nv = 1; nv <= 2; nv++) {
+        const double n = (double)(nv == 2 ? panels + (rest > 16) : rest > 0 && rest <= 16);
+        const double work = rows * nv, loads = rows + nv, latency = 8;
+        const double most_of = work > loads ? work : loads;
+        sum += n * (most_of > latency ? most_of : latency) / 2;
+    }
+    return sum * tiles * (double)p->n_outer;
+}
+
+/* Cycles to copy an element that a nest copies in runs. */
+static double copy_cycles(const wf_contract_plan *p, const wf_side *s, const int *loop, int n) {
+    const int last = n ? loop[n - 1] : -1;
+    if (last < 0 || s->step[last] != 1 || !s->linear) return s->linear ? 2.0 : 4.0;
+    return 0.2 + 8.0 / (double)p->c->out[last];
+}
+
+/* Rough cycles: tiles, stores, and copies of both operands. */
 static double cost_of(const wf_contract_plan *p) {
     const bool unit_out = p->n_n == 0 || p->n == 1 ||
                           p->call->out.stride[p->n_loop[p->n_n - 1]] == 1;
@@ -494,15 +516,15 @@ static double cost_of(const wf_contract_plan *p) {
         wf_side u, v;
         read_side(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
         const double m = (double)p->m, n = (double)p->n, k = (double)sum_extent(s);
-        const double columns = (double)(p->n_outer * round16(p->n_inner));
-        cost += m * columns * k / 32 + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
+        cost += tile_cycles(p) * k + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
         const bool u_unit = unit_in_sum(p, s, &u) || unit_in(&u, p, p->m_loop, p->n_m);
-        cost += (u_unit ? u.linear ? 0.1 : 0.4 : 1.5) * m * k;
+        cost += (u_unit ? u.inside ? 0.05 : u.linear ? 0.2 : 0.4 : 1.5) * m * k;
         if (s->packed) continue;
         read_side(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
-        const bool v_unit = unit_in(&v, p, p->n_loop, p->n_n);
-        const double times = p->flat && !may_pack(p, s, &v) ? 1 + m / M_MOST : 1;
-        cost += (v_unit ? v.linear ? 0.2 : 0.5 : 2.0) * k * n * times;
+        if (may_pack(p, s, &v)) cost += copy_cycles(p, &v, p->n_loop, p->n_n) * k * n;
+        else if (p->flat && !may_stay(p, &v))
+            cost += copy_cycles(p, &v, p->n_loop, p->n_n) * k * n * (1 + m / M_MOST);
+        else cost += 0.1 * k * n;
     }
     return cost * (double)p->batch;
 }

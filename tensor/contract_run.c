@@ -284,7 +284,7 @@ static void run_source(wf_piece *w, int i, const float *packed, float *out) {
         wf_load_u(w, &x, first, r);
         x.r = r;
         wf_load_v(w, &x, r, packed);
-        if (first || sp.u_mode != WF_FROM_BOX) cut_tiles(w, &x);
+        if (first || sp.u_mode != WF_FROM_BOX || sp.box_by_chunk) cut_tiles(w, &x);
         compute_chunk(w, &x, out, at != w->first_chunk);
         first = false;
     } while (next_chunk(p, &sp, &r));

@@ -98,6 +98,14 @@ Test(tensor_contract_fast, long_sums_in_parts) {
     }
 }
 
+/* Chunks of two taps and of one have boxes of other strides. */
+Test(tensor_contract_fast, chunks_of_taps) {
+    wf_graph *g = wf_graph_new();
+    const wf_tensor x = f32(g, WF_SHAPE(1, 14, 14, 8)), w = f32(g, WF_SHAPE(256, 5, 5, 8));
+    check_fast(gradient(wf_conv(x, w, (wf_conv_opt){.pad = {2, 2}}), 0), "chunks of taps");
+    wf_graph_free(g);
+}
+
 Test(tensor_contract_fast, f64_is_exact) {
     wf_graph *g = wf_graph_new();
     const wf_tensor y =
