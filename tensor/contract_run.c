@@ -85,7 +85,7 @@ static void cut_tiles(wf_piece *w, const wf_loaded *x) {
     for (int64_t i = 0; i < w->rows;) {
         int64_t run = linear_run(w->m_u, i, w->rows - i);
         if (!x->sp->rows_form && run > 1 && w->m_u[i + 1] - w->m_u[i] != 1) run = 1;
-        int64_t parts = ceil_div(run, w->kernels->max_m);
+        int64_t parts = ceil_div(run, w->p->dot ? WF_DOT_M : w->kernels->max_m);
         for (; parts > 0; parts--) {
             const int64_t n = ceil_div(run, parts);
             wf_tile *t = &w->tiles[w->n_tiles++];
@@ -229,9 +229,30 @@ static void compute_panel(const wf_piece *w, const wf_loaded *x, int64_t v_at, f
     }
 }
 
+/* All columns of a chunk along k in vectors; WF_DOT_N of them at a time, in groups of one size. */
+static void compute_dot(const wf_piece *w, wf_loaded *x, float *out, bool add) {
+    const wf_contract_plan *p = w->p;
+    const wf_tile_table *table = w->kernels->dot[1][1] ? w->kernels : &wf_tile_plain;
+    const int64_t each = ceil_div(p->n, ceil_div(p->n, WF_DOT_N));
+    int64_t col[WF_PANEL];
+    panel_columns(p, 0, 0, p->n, col);
+    for (int64_t i = 0; i < w->n_tiles; i++) {
+        const wf_tile *t = &w->tiles[i];
+        for (int64_t j = 0; j < p->n; j += each)
+            table->dot[t->rows][least(each, p->n - j)](
+                x->u + t->u, t->um, w->u_seg, x->v + j * x->sp->n_k, x->sp->n_k, w->v_seg, x->n_seg,
+                x->len, w->tile_space + j);
+        scatter(w, t, out, col, p->n, add);
+    }
+}
+
 static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add) {
     const wf_contract_plan *p = w->p;
     if (!x->sp->clipped) cut_segments(w, x, &x->r);
+    if (p->dot) {
+        compute_dot(w, x, out, add);
+        return;
+    }
     for (int64_t i = w->first_inner; i < w->last_inner; i++)
         for (int64_t o = w->first_outer; o < w->last_outer; o++) {
             int64_t col[WF_PANEL], at[WF_CONTRACT_LOOPS];
@@ -387,7 +408,7 @@ static void pack(const wf_contract_plan *p, int64_t first, int64_t last, float *
         if (!sp.packed_floats) continue;
         const int64_t n = p->batch * ceil_div(p->n, WF_PANEL);
         for (int64_t i = first < 0 ? 0 : first; i < last && i < n; i++)
-            wf_contract_pack_panel(p, &sp, i, shared + i * sp.n_k * WF_PANEL);
+            wf_contract_pack_panel(p, &sp, i, shared + i * wf_contract_panel_floats(p, &sp));
         first -= n;
         last -= n;
         shared += sp.packed_floats;
