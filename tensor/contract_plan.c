@@ -354,6 +354,14 @@ static bool form_of(const wf_contract_plan *p, wf_source_plan *sp) {
     if (u->rank == 0) return sp->n_k == 1 && (sp->rows_form = true);
     for (int k = 0; k < s->n_sum; k++)
         if (s->sum[k] > 1 && u->coef[unit][p->c->rank + k] == 1) run = most(run, s->sum[k]);
+    /* Taps along the next axis go on where few channels end: 3 taps of 3 channels. */
+    const int next = unit == u->rank - 1 ? unit - 1 : u->rank - 1;
+    if (run == u->array->shape.dim[unit] && next >= 0)
+        for (int k = 0; k < s->n_sum; k++)
+            if (u->coef[next][p->c->rank + k] == 1 && u->coef[unit][p->c->rank + k] == 0) {
+                run *= s->sum[k];
+                break;
+            }
     sp->rows_form = run > 0 || sp->n_k == 1;
     if (sp->rows_form) return run >= 4 || sp->n_k < 8;
     const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
