@@ -6,13 +6,15 @@
  * which adds to the output. Each element of the output is summed by one piece, in the order of
  * sources, chunks and k: the same bits for every number of threads. Where the plan has several
  * parts, phase 1 does that for each range of chunks, and phase 2 adds the parts in order.
- * Contractions without a matrix in them go to contract_lanes.c.
+ * Contractions without a matrix in them go to contract_lanes.c. Those with divisors come here in
+ * parts (contract_fast.c).
  *
  * What no plan covers (f64, guards) is cut into ranges of the reference evaluation. */
 #include <string.h>
 
 #include "tensor/contract_lanes.h"
 #include "tensor/contract_piece.h"
+#include "tensor/contract_stride.h"
 #include "tensor/kernels/contract_gather.h"
 
 enum { REFERENCE_PIECES = 64, ADD_FLOATS = 4096 };
@@ -510,7 +512,9 @@ static bool slices_lead(const wf_call *call) {
 /* A block is a piece that has all columns of its rows. */
 static bool row_form(const wf_call *c, wf_row_form *out) {
     wf_contract_plan p;
+    wf_stride_split split;
     wf_lanes l;
+    if (wf_stride_split_make(&split, c)) return false;
     if (choose(c, &p, &l) != BY_TILES || p.n_blocks != 1 || p.parts != 1 || !rows_lead(&p))
         return false;
     *out = (wf_row_form){.rows = p.batch * p.m, .blocks = p.batch * p.m_blocks};
@@ -536,14 +540,14 @@ static void run_block(const wf_call *c, const wf_row_block *b, void *scratch, vo
     run(c, 2, b->index, b->index + 1, scratch, shared);
 }
 
-static const wf_row_kernel by_rows = {.form = row_form, .block = row_block, .run = run_block};
+const wf_row_kernel wf_contract_by_rows = {.form = row_form, .block = row_block, .run = run_block};
 
-const wf_fast wf_contract_fast = {
+const wf_fast wf_contract_whole = {
     .applicable = applicable,
     .phases = 3,
     .pieces = pieces,
     .scratch_bytes = scratch_bytes,
     .shared_bytes = shared_bytes,
     .run = run,
-    .by_rows = &by_rows,
+    .by_rows = &wf_contract_by_rows,
 };
