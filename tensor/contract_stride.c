@@ -68,7 +68,7 @@ static void divide(wf_relation *r) {
 void wf_stride_split_part(const wf_stride_split *s, const wf_call *call, int64_t i,
                           wf_stride_part *part) {
     memcpy(part->attr, call->attr, sizeof part->attr);
-    wf_contract_attr *c = (wf_contract_attr *)(void *)part->attr;
+    wf_contract_attr *c = (wf_contract_attr *)part->attr;
     wf_contract_source *x = &c->source[0];
     part->call = *call;
     part->call.attr = c;

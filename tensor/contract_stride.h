@@ -26,7 +26,8 @@ typedef struct wf_stride_split {
 /* One combination of remainders. */
 typedef struct wf_stride_part {
     wf_call call;
-    _Alignas(16) char attr[sizeof(wf_contract_attr) + sizeof(wf_contract_source)];
+    /* A wf_contract_attr of one source. */
+    int64_t attr[(sizeof(wf_contract_attr) + sizeof(wf_contract_source)) / sizeof(int64_t)];
     bool empty; /* no term counts: zeros */
 } wf_stride_part;
 
