@@ -1,0 +1,94 @@
+/* The operands of a source as seen by a plan: relations as coefficients of its loops, where they
+ * are contiguous, and the boxes they are copied to. */
+#include "tensor/contract_plan.h"
+
+#include <string.h>
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
+                  const wf_array *array, wf_side *side) {
+    memset(side, 0, sizeof *side);
+    side->array = array;
+    side->rank = is_b ? s->rank_b : s->rank_a;
+    side->linear = side->inside = true;
+    const int n_loops = c->rank + s->n_sum;
+    for (int j = 0; j < side->rank; j++) {
+        const wf_relation *r = is_b ? &s->b[j] : &s->a[j];
+        if (r->a >= 0) side->coef[j][r->a] += r->ca;
+        if (r->b >= 0) side->coef[j][r->b] += r->cb;
+        side->offset[j] = r->offset;
+        side->div[j] = r->div;
+        int64_t lo = r->offset, hi = r->offset;
+        for (int l = 0; l < n_loops; l++) {
+            const int64_t reach = side->coef[j][l] * (wf_loop_extent(c, s, l) - 1);
+            *(reach < 0 ? &lo : &hi) += reach;
+            side->step[l] += side->coef[j][l] * array->stride[j];
+        }
+        if (r->div != 1) side->linear = side->inside = false;
+        if (lo < 0 || hi >= array->shape.dim[j]) side->inside = false;
+    }
+}
+
+int wf_unit_axis(const wf_side *side) {
+    int best = side->rank - 1;
+    for (int j = side->rank - 1; j >= 0; j--)
+        if (side->array->stride[j] == 1 && side->array->shape.dim[j] > 1) return j;
+    return best < 0 ? 0 : best;
+}
+
+int64_t wf_box_of(const wf_side *side, const wf_range *r, int n_loops, int unit, int64_t pad,
+                  wf_box *box) {
+    int64_t size = 1;
+    for (int j = 0; j < side->rank; j++) {
+        int64_t lo = side->offset[j], hi = lo;
+        for (int l = 0; l < n_loops; l++) {
+            const int64_t first = side->coef[j][l] * r->lo[l];
+            const int64_t reach = side->coef[j][l] * (r->n[l] - 1);
+            lo += first + (reach < 0 ? reach : 0);
+            hi += first + (reach > 0 ? reach : 0);
+        }
+        box->lo[j] = lo;
+        box->n[j] = hi - lo + 1;
+    }
+    if (side->rank == 0) return pad;
+    box->stride[unit] = 1;
+    size = ceil_div(box->n[unit], pad) * pad;
+    for (int j = side->rank - 1; j >= 0; j--) {
+        if (j == unit) continue;
+        box->stride[j] = size;
+        size *= box->n[j];
+    }
+    return size;
+}
+
+bool wf_side_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n) {
+    for (int i = 0; i < n; i++)
+        if (p->c->out[loop[i]] > 1 && side->step[loop[i]] == 1) return true;
+    return false;
+}
+
+bool wf_side_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
+                         const wf_side *side) {
+    bool any = false;
+    for (int k = 0; k < s->n_sum; k++) {
+        any |= s->sum[k] > 1;
+        if (s->sum[k] > 1 && side->step[p->c->rank + k] == 1) return true;
+    }
+    return !any;
+}
+
+int64_t wf_sum_extent(const wf_contract_source *s) {
+    int64_t k = 1;
+    for (int i = 0; i < s->n_sum; i++) k *= s->sum[i];
+    return k;
+}
+
+int wf_side_run(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *u) {
+    int run = -1;
+    for (int k = 0; k < s->n_sum && u->linear && u->rank > 0; k++)
+        if (u->coef[wf_unit_axis(u)][p->c->rank + k] == 1 && u->step[p->c->rank + k] == 1 &&
+            (run < 0 || s->sum[k] > s->sum[run]))
+            run = k;
+    return run;
+}
