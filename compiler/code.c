@@ -85,6 +85,7 @@ static const char *const flags_isa[][6] = {
                        "-mprefer-vector-width=512"},
     [WF_ISA_AMX] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
                     "-mprefer-vector-width=512"},
+    [WF_ISA_NEON] = {NULL}, /* the base of 64-bit ARM */
 };
 /* What is left of a row after whole vectors goes one by one, not by shorter vectors: a quarter less
  * time in gcc, for rows where little or nothing is left. */

@@ -8,23 +8,6 @@ static uint32_t uses(const wf_contract_attr *c, const wf_contract_source *s, boo
     return out & (is_b ? wf_relation_loops(s->b, s->rank_b) : wf_relation_loops(s->a, s->rank_a));
 }
 
-bool wf_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n) {
-    for (int i = 0; i < n; i++)
-        if (p->c->out[loop[i]] > 1 && side->step[loop[i]] == 1) return true;
-    return false;
-}
-
-/* Some sum loop of more than one step is contiguous (or there is nothing to sum). */
-bool wf_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
-                    const wf_side *side) {
-    bool any = false;
-    for (int k = 0; k < s->n_sum; k++) {
-        any |= s->sum[k] > 1;
-        if (s->sum[k] > 1 && side->step[p->c->rank + k] == 1) return true;
-    }
-    return !any;
-}
-
 void wf_loops_sort(wf_contract_plan *p, uint32_t batch, uint32_t columns) {
     const wf_contract_attr *c = p->c;
     p->n_batch = p->n_m = p->n_n = 0;
@@ -88,7 +71,7 @@ void wf_loops_order(wf_contract_plan *p) {
         }
     wf_side u;
     wf_side_read(p->c, &p->c->source[0], p->u_side == 1, &p->call->in[p->u_side], &u);
-    if (wf_unit_in_sum(p, &p->c->source[0], &u)) return;
+    if (wf_side_unit_in_sum(p, &p->c->source[0], &u)) return;
     for (int i = 0; i < p->n_m; i++)
         if (u.step[p->m_loop[i]] == 1 && p->c->out[p->m_loop[i]] > 1) {
             move_last(p->m_loop, p->n_m, i);

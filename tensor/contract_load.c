@@ -274,6 +274,23 @@ static int64_t batch_of(const wf_contract_plan *p, const wf_range *r) {
     return b;
 }
 
+/* Steps of the sum and column loops in a matrix of V for `dot`: columns, and in them k with the
+ * loop that U is contiguous in innermost. */
+static void dot_steps(const wf_contract_plan *p, const wf_source_plan *sp, int64_t *step) {
+    const int run = p->c->rank + sp->run;
+    int64_t total = sp->s->sum[sp->run];
+    step[run] = 1;
+    for (int k = p->c->rank + sp->s->n_sum - 1; k >= p->c->rank; k--) {
+        if (k == run) continue;
+        step[k] = total;
+        total *= sp->s->sum[k - p->c->rank];
+    }
+    for (int i = p->n_n - 1; i >= 0; i--) {
+        step[p->n_loop[i]] = total;
+        total *= p->c->out[p->n_loop[i]];
+    }
+}
+
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed) {
     const wf_contract_plan *p = w->p;
     const wf_source_plan *sp = x->sp;
@@ -304,6 +321,13 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
     int k_loop[WF_CONTRACT_SUMS];
     const int n_k = sum_loops(p, sp->s, k_loop);
     memset(x->v_step, 0, sizeof x->v_step);
+    if (p->dot) {
+        dot_steps(p, sp, x->v_step);
+        x->v_panel = 0;
+        x->v = packed + batch_of(p, &r) * wf_contract_panel_floats(p, sp);
+        for (int k = 0; k < n_k; k++) x->v += x->v_step[k_loop[k]] * r.lo[k_loop[k]];
+        return;
+    }
     const wf_range c = wf_cell_range(p, sp, &r);
     if (sp->v_mode == WF_FROM_PACKED) {
         int64_t step = WF_PANEL;
@@ -354,6 +378,13 @@ void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp,
     }
     const int n_k = sum_loops(p, sp->s, k_loop);
     for (int k = 0; k < n_k; k++) r.n[k_loop[k]] = sp->s->sum[k];
+    if (p->dot) {
+        for (int k = 0; k < p->n_n; k++) r.n[p->n_loop[k]] = p->c->out[p->n_loop[k]];
+        for (int k = 0; k < p->n_m; k++) r.n[p->m_loop[k]] = 1;
+        dot_steps(p, sp, step);
+        gather_side(&sp->v, &r, p->c->rank + n_k, step, false, 0, dst);
+        return;
+    }
     flatten(k_loop, n_k, &r, WF_PANEL, step);
     const int64_t first = i % panels * WF_PANEL, n = least(WF_PANEL, p->n - first);
     if (p->cells)

@@ -19,6 +19,8 @@ typedef struct wf_piece {
     int64_t first_inner, last_inner; /* panels along n_inner */
     int64_t first_outer, last_outer; /* outer column values, flattened */
     int64_t rows;                    /* of this block */
+    int64_t part, first_chunk, last_chunk; /* of the parts of all k */
+    int64_t chunk;                   /* the next one */
     int64_t *m_u, *m_out;            /* (rows) offsets of each row in U and in the output */
     wf_tile *tiles;                    /* (rows) */
     int64_t n_tiles;

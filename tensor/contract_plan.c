@@ -10,6 +10,11 @@
 enum {
     CHUNK_K = 512,           /* k of a chunk when V is packed */
     CHUNK_K_MOVING = 512,    /* when V is an activation, copied or read in place */
+    CHUNK_K_DOT = 1024,      /* along k in vectors: sums are short anyway */
+    DOT_COLUMNS = 2 * WF_DOT_N,
+    DOT_RUN = 16,            /* contiguous k of U, at least */
+    DOT_V = 1 << 18,         /* floats of V, at most */
+    DOT_ROWS = 1024,         /* rows of a block */
     BOX_FLOATS = 112 << 10,  /* a box of U for a whole piece */
     V_FLOATS = 48 << 10,     /* V copied for a chunk */
     U_FLOATS = 64 << 10,     /* U gathered for a chunk */
@@ -18,6 +23,9 @@ enum {
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
     M_PAIRED = 32,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
+    PART_K = 1024,           /* k of a part, at least */
+    PART_BLOCK = 96 << 10,   /* floats of the output that a part keeps in L2 */
+    PARTS_MOST = 1 << 22,    /* floats of the parts of an output */
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };
 
@@ -32,15 +40,9 @@ static int cells_in(const wf_contract_attr *c) {
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-static int64_t sum_extent(const wf_contract_source *s) {
-    int64_t k = 1;
-    for (int i = 0; i < s->n_sum; i++) k *= s->sum[i];
-    return k;
-}
-
 /* V as panels of all its k: about as large as V itself, and reused by enough rows. */
 static bool may_pack(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *v) {
-    const int64_t k = sum_extent(s), size = p->batch * k * p->n;
+    const int64_t k = wf_sum_extent(s), size = p->batch * k * p->n;
     const int64_t own = wf_shape_count(&v->array->shape);
     return p->m > 2 * WF_TILE_M && 2 * size <= 3 * own + 8192 && size <= PACK_MOST &&
            p->batch * k * ceil_div(p->n, WF_PANEL) * WF_PANEL <= 4 * PACK_MOST;
@@ -104,7 +106,8 @@ static void choose_blocks(wf_contract_plan *p) {
     const wf_contract_attr *c = p->c;
     int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
                                ? M_ONE_BLOCK
-                               : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
+                               : least(p->dot ? DOT_ROWS : M_MOST,
+                                       most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
     choose_row_block(p, target);
     bool paired = false;
     if (p->cells) {
@@ -119,7 +122,8 @@ static void choose_blocks(wf_contract_plan *p) {
         for (int i = 0; i < c->n_sources && fits; i++) {
             wf_source_plan sp;
             wf_contract_plan_source(p, i, &sp);
-            fits = sp.u_mode != WF_FROM_BOX || !sp.box_by_chunk;
+            fits = sp.u_mode != WF_FROM_BOX || !sp.box_by_chunk ||
+                   (p->dot && sp.u_floats <= BOX_FLOATS);
         }
         if (fits) break;
         choose_row_block(p, t / 2);
@@ -133,6 +137,38 @@ static void choose_blocks(wf_contract_plan *p) {
         p->panel_splits = least(p->n_outer, ceil_div(wanted, p->n_blocks));
         p->n_blocks *= p->panel_splits;
     }
+}
+
+/* Much is summed into few elements (weight gradients): smaller blocks would read the operands once
+ * each, from far away. Instead a piece takes some chunks of k for as many rows as L2 holds results
+ * of, and the parts are added in the last phase. Returns false if that does not apply. */
+static bool choose_parts(wf_contract_plan *p) {
+    const wf_contract_attr *c = p->c;
+    const wf_array *out = &p->call->out;
+    const int64_t count = wf_shape_count(&out->shape);
+    int64_t span = 1, k = 0;
+    for (int j = 0; j < out->shape.rank; j++) span += (out->shape.dim[j] - 1) * out->stride[j];
+    for (int i = 0; i < c->n_sources; i++) k += wf_sum_extent(&c->source[i]);
+    if (span != count || k < 4 * PART_K || k < 8 * most(p->m, p->n_inner)) return false;
+    if (out->dtype != WF_F32) return false;
+    const wf_contract_plan before = *p;
+    p->n_blocks = p->panel_splits = 1;
+    p->parts = 2; /* or more */
+    choose_row_block(p, least(M_MOST, most(WF_TILE_M, PART_BLOCK / p->n)));
+    bool moving = true;
+    for (int i = 0; i < c->n_sources && moving; i++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, i, &sp);
+        moving = !sp.given && (sp.u_mode != WF_FROM_BOX || sp.box_by_chunk);
+        p->chunks += wf_contract_plan_chunks(&sp);
+    }
+    p->parts = least(least(PIECES / 2, p->chunks), least(k / PART_K, PARTS_MOST / count));
+    if (moving && p->parts > 1) {
+        p->part_floats = round16(count);
+        return true;
+    }
+    *p = before;
+    return false;
 }
 
 /* --- one source ------------------------------------------------------------------------------- */
@@ -154,6 +190,12 @@ static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t 
     }
     if (p->cells && sp->chunk_loop == sp->pairs.loop) sp->chunk_step += sp->chunk_step & 1;
     sp->chunk_k = sp->chunk_step * suffix;
+}
+
+int64_t wf_contract_plan_chunks(const wf_source_plan *sp) {
+    int64_t n = 1;
+    for (int k = 0; k < sp->chunk_loop; k++) n *= sp->s->sum[k];
+    return sp->s->n_sum ? n * ceil_div(sp->s->sum[sp->chunk_loop], sp->chunk_step) : n;
 }
 
 /* The largest range of a piece and chunk, at its first position; k_whole: all of the sum loops. */
@@ -218,7 +260,18 @@ static bool may_clip(const wf_contract_plan *p, const wf_source_plan *sp) {
     return true;
 }
 
+int64_t wf_contract_panel_floats(const wf_contract_plan *p, const wf_source_plan *sp) {
+    return sp->k_rows * (p->dot ? p->n : WF_PANEL);
+}
+
 static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
+    if (p->dot) {
+        sp->v_mode = WF_FROM_PACKED;
+        sp->run = wf_side_run(p, sp->s, &sp->u);
+        sp->packed_floats = p->batch * wf_contract_panel_floats(p, sp);
+        choose_chunk(p, sp, CHUNK_K_DOT);
+        return;
+    }
     const bool whole = p->n_n > 0 && p->n_inner == p->c->out[p->n_loop[p->n_n - 1]];
     const bool stays = may_stay(p, &sp->v) && whole;
     const bool pack = !sp->s->packed && p->flat && may_pack(p, sp->s, &sp->v);
@@ -260,6 +313,14 @@ static bool form_of(const wf_contract_plan *p, wf_source_plan *sp) {
     if (u->rank == 0) return sp->n_k == 1 && (sp->rows_form = true);
     for (int k = 0; k < s->n_sum; k++)
         if (s->sum[k] > 1 && u->coef[unit][p->c->rank + k] == 1) run = most(run, s->sum[k]);
+    /* Taps along the next axis go on where few channels end: 3 taps of 3 channels. */
+    const int next = unit == u->rank - 1 ? unit - 1 : u->rank - 1;
+    if (run == u->array->shape.dim[unit] && next >= 0)
+        for (int k = 0; k < s->n_sum; k++)
+            if (u->coef[next][p->c->rank + k] == 1 && u->coef[unit][p->c->rank + k] == 0) {
+                run *= s->sum[k];
+                break;
+            }
     sp->rows_form = run > 0 || sp->n_k == 1;
     if (sp->rows_form) return run >= 4 || sp->n_k < 8;
     const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
@@ -335,14 +396,14 @@ static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
         const int64_t whole = u_box(p, sp, true), part = u_box(p, sp, false);
         if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
             sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = whole * p->cells > BOX_FLOATS && part < whole;
+            sp->box_by_chunk = (whole * p->cells > BOX_FLOATS || p->parts > 1) && part < whole;
             sp->u_floats = (sp->box_by_chunk ? part : whole) * p->cells;
             return;
         }
     }
     sp->u_mode = WF_FROM_GATHER;
     sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    wf_unit_in_sum(p, sp->s, &sp->u);
+                    wf_side_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
     sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->cells);
@@ -365,7 +426,7 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
         const int64_t part = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
         if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
             sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = whole > BOX_FLOATS && part < whole;
+            sp->box_by_chunk = (whole > BOX_FLOATS || p->parts > 1) && part < whole;
             sp->u_floats = sp->box_by_chunk ? part : whole;
             return;
         }
@@ -373,7 +434,7 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
     sp->u_mode = WF_FROM_GATHER;
     const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
     sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    wf_unit_in_sum(p, sp->s, &sp->u);
+                    wf_side_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
     sp->u_floats = (p->m_rows + 16) * (sp->chunk_k + 16);
@@ -382,11 +443,10 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp) {
     memset(sp, 0, sizeof *sp);
     sp->s = &p->c->source[i];
-    sp->n_k = sum_extent(sp->s);
+    sp->n_k = sp->k_rows = wf_sum_extent(sp->s);
     wf_side_read(p->c, sp->s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &sp->u);
     if (!sp->s->packed)
         wf_side_read(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
-    sp->k_rows = sp->n_k;
     if (p->cells) {
         sp->pairs = wf_contract_pairs(sp->s);
         sp->k_rows = sp->pairs.cells * p->cells;
@@ -420,7 +480,7 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
     memset(sp, 0, sizeof *sp);
     p->c = c;
     sp->s = &c->source[0];
-    sp->n_k = sp->k_rows = sum_extent(sp->s);
+    sp->n_k = sp->k_rows = wf_sum_extent(sp->s);
     wf_loops_sort(p, sp->s->batch_loops, sp->s->col_loops);
     wf_side_read(c, sp->s, true, b, &sp->v);
     p->cells = cells_in(c);
@@ -435,25 +495,64 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
 
 /* --- orientation ------------------------------------------------------------------------------ */
 
-/* Rough cycles: multiply-adds on padded columns, stores, and copies of both operands. */
+/* Few columns leave most of a panel empty; vectors along k are full, if U is contiguous in it. */
+static bool may_dot(const wf_contract_plan *p) {
+    if (p->cells || p->n > DOT_COLUMNS || p->m < 16) return false;
+    for (int i = 0; i < p->c->n_sources; i++) {
+        const wf_contract_source *s = &p->c->source[i];
+        wf_side u;
+        wf_side_read(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
+        const int run = wf_side_run(p, s, &u);
+        if (s->packed || run < 0 || s->sum[run] < DOT_RUN || p->n * wf_sum_extent(s) > DOT_V)
+            return false;
+    }
+    return true;
+}
+
+/* Cycles of one k over all tiles: multiply-adds of a tile, its loads, and the latency of few. */
+static double tile_cycles(const wf_contract_plan *p) {
+    const double tiles = (double)ceil_div(p->m, WF_TILE_M), rows = (double)p->m / tiles;
+    const int64_t panels = p->n_inner / WF_PANEL, rest = p->n_inner % WF_PANEL;
+    double sum = 0;
+    for (int nv = 1; nv <= 2; nv++) {
+        const double n = (double)(nv == 2 ? panels + (rest > 16) : rest > 0 && rest <= 16);
+        const double work = rows * nv, loads = rows + nv, latency = 8;
+        const double most_of = work > loads ? work : loads;
+        sum += n * (most_of > latency ? most_of : latency) / 2;
+    }
+    return sum * tiles * (double)p->n_outer;
+}
+
+/* Cycles to copy an element that a nest copies in runs. */
+static double copy_cycles(const wf_contract_plan *p, const wf_side *s, const int *loop, int n) {
+    const int last = n ? loop[n - 1] : -1;
+    if (last < 0 || s->step[last] != 1 || !s->linear) return s->linear ? 2.0 : 4.0;
+    return 0.2 + 8.0 / (double)p->c->out[last];
+}
+
+/* Rough cycles: tiles, stores, and copies of both operands. */
 static double cost_of(const wf_contract_plan *p) {
     const bool unit_out = p->n_n == 0 || p->n == 1 ||
                           p->call->out.stride[p->n_loop[p->n_n - 1]] == 1;
+    const double m = (double)p->m, n = (double)p->n;
     double cost = 0;
     for (int i = 0; i < p->c->n_sources; i++) {
         const wf_contract_source *s = &p->c->source[i];
         wf_side u, v;
         wf_side_read(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
-        const double m = (double)p->m, n = (double)p->n, k = (double)sum_extent(s);
-        const double columns = (double)(p->n_outer * round16(p->n_inner));
-        cost += m * columns * k / 32 + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
-        const bool u_unit = wf_unit_in_sum(p, s, &u) || wf_unit_in(&u, p, p->m_loop, p->n_m);
-        cost += (u_unit ? u.linear ? 0.1 : 0.4 : 1.5) * m * k;
+        const double k = (double)wf_sum_extent(s);
+        if (p->dot) cost += m * n * (k / 28 + 10 * (1 + k / CHUNK_K_DOT));
+        else cost += tile_cycles(p) * k + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
+        const bool u_unit = wf_side_unit_in_sum(p, s, &u) ||
+                            wf_side_unit_in(&u, p, p->m_loop, p->n_m);
+        cost += (u_unit ? u.inside ? 0.05 : u.linear ? 0.2 : 0.4 : 1.5) * m * k;
         if (s->packed) continue;
         wf_side_read(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
-        const bool v_unit = wf_unit_in(&v, p, p->n_loop, p->n_n);
-        const double times = p->flat && !may_pack(p, s, &v) ? 1 + m / M_MOST : 1;
-        cost += (v_unit ? v.linear ? 0.2 : 0.5 : 2.0) * k * n * times;
+        if (p->dot) cost += 2 * k * n;
+        else if (may_pack(p, s, &v)) cost += copy_cycles(p, &v, p->n_loop, p->n_n) * k * n;
+        else if (p->flat && !may_stay(p, &v))
+            cost += copy_cycles(p, &v, p->n_loop, p->n_n) * k * n * (1 + m / M_MOST);
+        else cost += 0.1 * k * n;
     }
     return cost * (double)p->batch;
 }
@@ -492,11 +591,15 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         wf_loops_order(&q[side]);
         choose_columns(&q[side]);
         cost[side] = cost_of(&q[side]);
+        q[side].dot = may_dot(&q[side]);
+        const double other = q[side].dot ? cost_of(&q[side]) : cost[side];
+        q[side].dot &= other < cost[side];
+        cost[side] = other < cost[side] ? other : cost[side];
     }
     if (!ok[0] && !ok[1]) return false;
     *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
-    p->n_blocks = p->panel_splits = 1;
-    choose_blocks(p);
+    p->n_blocks = p->panel_splits = p->parts = 1;
+    if (p->dot || !choose_parts(p)) choose_blocks(p);
     if (call->out.dtype == WF_BF16) p->wide_columns = panels_of_block(p) * WF_PANEL;
     p->max_segs = 1;
     for (int i = 0; i < p->c->n_sources; i++) {
@@ -506,7 +609,7 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         p->v_floats = most(p->v_floats, sp.v_floats);
         p->stage_floats = most(p->stage_floats, sp.stage_floats);
         p->max_segs = most(p->max_segs, sp.chunk_k * (p->cells == 2 ? 3 : 1));
-        p->shared_floats += sp.packed_floats;
+        p->packed_floats += sp.packed_floats;
     }
     return true;
 }
