@@ -1,5 +1,6 @@
 /* The output loops of a contraction by class, batch, rows and columns, and their order. */
 #include "tensor/contract_plan.h"
+#include "tensor/size.h"
 
 /* Output loops that the operand on this side depends on. */
 static uint32_t uses(const wf_contract_attr *c, const wf_contract_source *s, bool is_b) {
@@ -77,4 +78,21 @@ void wf_loops_order(wf_contract_plan *p) {
             move_last(p->m_loop, p->n_m, i);
             break;
         }
+}
+
+/* Also bounds all products of extents in a plan, which are parts of the number of terms. */
+bool wf_loops_plain(const wf_call *call) {
+    const wf_contract_attr *c = call->attr;
+    const int64_t count = wf_shape_count(&call->out.shape);
+    if ((call->out.dtype != WF_F32 && !c->compute) || count <= 0) return false;
+    for (int i = 0; i < c->n_sources; i++) {
+        const wf_contract_source *s = &c->source[i];
+        int64_t terms = count;
+        if (s->n_guards) return false;
+        if (s->packed && call->in[2 * i + 1].stride[0] != 1) return false;
+        for (int k = 0; k < s->n_sum; k++)
+            if (s->sum[k] == 0 || !wf_mul_i64(terms, s->sum[k], &terms)) return false;
+        if (terms > INT64_C(1) << 50) return false;
+    }
+    return true;
 }

@@ -50,6 +50,13 @@ typedef struct wf_loaded {
 void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r);
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed);
 
+/* --- contract_segments.c ---------------------------------------------------------------------- */
+
+/* The sum loops of the chunk, or their part in `part`, as segments of one strided run each. */
+void wf_cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part);
+/* The same of the part in which V, at these outer columns, has elements. */
+void wf_clip_segments(const wf_piece *w, wf_loaded *x, const int64_t *column);
+
 /* --- contract_pairs.c ------------------------------------------------------------------------- */
 
 /* Fills the box of cells of a side over r, sets the steps of all loops, of the halved one too, and

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "tensor/size.h"
-
 enum {
     CHUNK_K = 512,           /* k of a chunk when V is packed */
     CHUNK_K_MOVING = 512,    /* when V is an activation, copied or read in place */
@@ -557,25 +555,8 @@ static double cost_of(const wf_contract_plan *p) {
     return cost * (double)p->batch;
 }
 
-/* Also bounds all products of extents below, which are parts of the number of terms. */
-static bool plain_enough(const wf_call *call) {
-    const wf_contract_attr *c = call->attr;
-    const int64_t count = wf_shape_count(&call->out.shape);
-    if ((call->out.dtype != WF_F32 && !c->compute) || count <= 0) return false;
-    for (int i = 0; i < c->n_sources; i++) {
-        const wf_contract_source *s = &c->source[i];
-        int64_t terms = count;
-        if (s->n_guards) return false;
-        if (s->packed && call->in[2 * i + 1].stride[0] != 1) return false;
-        for (int k = 0; k < s->n_sum; k++)
-            if (s->sum[k] == 0 || !wf_mul_i64(terms, s->sum[k], &terms)) return false;
-        if (terms > INT64_C(1) << 50) return false;
-    }
-    return true;
-}
-
 bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
-    if (!plain_enough(call)) return false;
+    if (!wf_loops_plain(call)) return false;
     wf_contract_plan q[2];
     double cost[2] = {0, 0};
     bool ok[2];

@@ -156,6 +156,8 @@ int64_t wf_stage_floats(const wf_contract_plan *p, const wf_source_plan *sp, con
 
 /* --- contract_classes.c ----------------------------------------------------------------------- */
 
+/* Whether the call may have a plan at all. */
+bool wf_loops_plain(const wf_call *call);
 /* The classes of all output loops, for the operand that is U by p->u_side. */
 void wf_loops_classify(wf_contract_plan *p);
 /* The same, given the loops of batch and columns. */

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* Each of x86 has what those before it have. AMX: AVX-512 and tiles of bf16, if they are allowed. */
+/* Each of x86 has what those before it have. AMX: AVX-512 and tiles of bf16, where allowed. */
 typedef enum wf_isa {
     WF_ISA_SCALAR,
     WF_ISA_AVX2,
