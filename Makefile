@@ -36,26 +36,25 @@ AUTOGRAD = $(sort $(wildcard autograd/*.c))
 COMPILER = $(sort $(wildcard compiler/*.c))
 NN       = $(sort $(wildcard nn/*.c))
 SHARED   = $(sort $(wildcard models/moving_mnist/*.c models/program/*.c models/text/*.c))
-CONVLSTM = $(sort $(wildcard models/convlstm/*.c))
-TASKS    = $(sort $(wildcard models/lstm_tasks/*.c))
-
-RNNLM    = $(sort $(wildcard models/rnnlm/*.c))
-CHAR_GPT = $(sort $(wildcard models/char_gpt/*.c))
-SRIVASTAVA = $(sort $(wildcard models/srivastava2015/*.c))
-VIDEO    = $(sort $(wildcard models/keras_convlstm/*.c models/shi2015/*.c))
 TESTS    = $(sort $(wildcard tests/*.c tests/fuzz/*.c))
 BENCH    = $(sort $(wildcard bench/bench_*.c))
 BENCHLIB = $(sort $(filter-out $(BENCH),$(wildcard bench/*.c)))
 
+# build/NAME is made of models/NAME/, what models share, and the library. Examples do without what
+# models share; models/plugin/ also has a shared object that is no part of the program.
+MODELS   = convlstm keras_convlstm shi2015 srivastava2015 lstm_tasks rnnlm mnist_cnn char_gpt
+EXAMPLES = plugin sequence_classifier
+sources  = $(filter-out %/mish.c,$(sort $(wildcard models/$(1)/*.c)))
+
 LIB_SRC   = $(TENSOR) $(KERNELS) $(AUTOGRAD) $(COMPILER) $(NN)
-MODEL_SRC = $(SHARED) $(CONVLSTM) $(TASKS) $(RNNLM) $(VIDEO)
+MODEL_SRC = $(SHARED) $(foreach m,$(MODELS) $(EXAMPLES),$(call sources,$(m)))
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
+parts     = $(call obj,$(filter-out %/main.c,$(foreach m,$(1),$(call sources,$(m)))))
 LIB_OBJ   = $(call obj,$(LIB_SRC)) $(B)/compiler/scalar_text.o
-MODEL_OBJ = $(call obj,$(SHARED) $(filter-out %/main.c,$(CONVLSTM) $(CHAR_GPT)))
-TASKS_OBJ = $(call obj,$(filter-out models/lstm_tasks/main.c,$(TASKS)))
-RNNLM_OBJ = $(call obj,$(filter-out models/rnnlm/main.c,$(RNNLM)))
+MODEL_OBJ = $(call obj,$(SHARED)) $(call parts,convlstm char_gpt)
+# Programs whose other files have names in common are tested from outside.
 TEST_OBJ  = $(call obj,$(TESTS) models/srivastava2015/model.c models/keras_convlstm/model.c \
-                models/shi2015/model.c)
+                models/shi2015/model.c) $(call parts,lstm_tasks rnnlm)
 BENCH_BIN = $(patsubst bench/%.c,$(B)/%,$(BENCH))
 
 ifeq ($(V),1)
@@ -76,8 +75,11 @@ all: ## library and program (the default)
 
 # --- building ---------------------------------------------------------------------------------------
 
-# Kernel files carry their instruction set in their name; nothing else is built with one.
-X86 := $(filter x86_64 amd64,$(shell uname -m))
+# Kernel files carry their instruction set in their name; nothing else is built with one. The
+# machine is the compiler's, so that CC=aarch64-linux-gnu-gcc builds for that one.
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+X86 := $(filter x86_64-% amd64-%,$(MACHINE))
+ARM := $(filter aarch64-% arm64-%,$(MACHINE))
 $(B)/tensor/kernels/%_avx2.o:   ISA = $(if $(X86),-O3 -mavx2 -mfma)
 $(B)/tensor/kernels/%_avx512.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl \
                                         -mavx2 -mfma -mprefer-vector-width=512)
@@ -86,6 +88,7 @@ $(B)/tensor/kernels/%_avx512bf16.o: ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -
                                             -mprefer-vector-width=512)
 $(B)/tensor/kernels/%_amx.o:    ISA = $(if $(X86),-O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl \
                                         -mavx2 -mfma -mamx-tile -mamx-bf16)
+$(B)/tensor/kernels/%_neon.o:   ISA = $(if $(ARM),-O3)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -118,61 +121,40 @@ $(B)/package/libweft.a: $(LIB_OBJ)
 	$(Q)objcopy --localize-hidden $(@D)/weft.o
 	$(Q)rm -f $@ && ar rcs $@ $(@D)/weft.o && rm -f $(@D)/weft.o
 
-$(B)/convlstm: $(B)/models/convlstm/main.o $(MODEL_OBJ) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+link = $(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^
 
-$(B)/lstm_tasks: $(B)/models/lstm_tasks/main.o $(TASKS_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
+.SECONDEXPANSION:
+$(MODELS:%=$(B)/%): $(B)/%: $$(call obj,$$(call sources,$$*)) $(call obj,$(SHARED)) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-$(B)/rnnlm: $(B)/models/rnnlm/main.o $(RNNLM_OBJ) $(call obj,$(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-$(B)/mnist_cnn: $(B)/models/mnist_cnn/main.o $(call obj,$(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(link) -lgif $(LIBS)
 
-$(B)/char_gpt: $(call obj,$(CHAR_GPT) $(SHARED)) $(B)/libweft.a
+$(EXAMPLES:%=$(B)/%): $(B)/%: $$(call obj,$$(call sources,$$*)) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-$(B)/srivastava2015: $(call obj,$(SRIVASTAVA) $(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(link) $(LIBS)
 
-# Models with a program of their own: build/NAME from models/NAME/.
-$(B)/keras_convlstm $(B)/shi2015: $(B)/%: $(call obj,$(SHARED)) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $(filter %.o,$^) $(B)/libweft.a -lgif $(LIBS)
-$(B)/keras_convlstm: $(call obj,$(filter models/keras_convlstm/%,$(VIDEO)))
-$(B)/shi2015: $(call obj,$(filter models/shi2015/%,$(VIDEO)))
-
-# The example of borrowed functions: a program, and a shared object that knows nothing of Weft.
-$(B)/plugin: $(B)/models/plugin/plugin.o $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
+# What the example of borrowed functions borrows from: it knows nothing of Weft.
 $(B)/mish.so: models/plugin/mish.c
 	$(say) LD $@
 	$(Q)$(CC) -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -lm
 
-# The example of a model written against the installed library alone.
-$(B)/sequence_classifier: $(B)/models/sequence_classifier/main.o $(B)/libweft.a
+$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(link) -lcriterion -lgif $(LIBS)
 
-$(B)/weft-tests: $(TEST_OBJ) $(MODEL_OBJ) $(TASKS_OBJ) $(RNNLM_OBJ) $(B)/libweft.a
-	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lcriterion -lgif $(LIBS)
-
+# oneDNN, a peer of the benchmarks, is used where it is installed; the file says what was found.
+$(B)/bench/peer_dnnl.o: $(B)/bench/peers
+$(B)/bench/peers: always
+	@mkdir -p $(@D)
+	@echo 'found: $(PEERS)' | cmp -s - $@ || echo 'found: $(PEERS)' > $@
+PEERS = $(shell printf '\043include <oneapi/dnnl/dnnl.h>\nint main(void) { return 0; }\n' | \
+            $(CC) -xc - -o /dev/null -ldnnl 2>/dev/null && echo -ldnnl)
 $(B)/bench_%: $(B)/bench/bench_%.o $(call obj,$(BENCHLIB)) $(MODEL_OBJ) $(B)/libweft.a
 	$(say) LD $@
-	$(Q)$(CC) -fopenmp $(OPT) $(CFLAGS) -o $@ $^ -lgif $(LIBS)
+	$(Q)$(link) -lgif $(PEERS) $(LIBS)
 .PRECIOUS: $(B)/bench/%.o
 
--include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) models/plugin/plugin.c \
-    models/sequence_classifier/main.c models/mnist_cnn/main.c $(CHAR_GPT) $(SRIVASTAVA) $(TESTS) $(BENCH) \
-    $(BENCHLIB))
+-include $(patsubst %.c,$(B)/%.d,$(LIB_SRC) $(MODEL_SRC) $(TESTS) $(BENCH) $(BENCHLIB) \
+    tests/neon/main.c)
 
 # --- using ------------------------------------------------------------------------------------------
 
@@ -231,15 +213,20 @@ fuzz: ## random graphs against the reference: 20,000; N=n so many, FROM=n from t
 	$(Q)WF_FUZZ_N=$(N) WF_FUZZ_FIRST=$(FROM) WF_FUZZ_SEED=$(SEED) \
 	    $(B)/weft-tests -j1 --filter 'compiler_random/*'
 
-test-slow: | $(FIRST) ## minutes: 50 kills of a training run, and its saves under fault injection
+test-slow: | $(FIRST) ## minutes: 50 kills and 40 signals in training runs, saves under fault injection
 	@+$(make) $(B)/weft-tests $(B)/convlstm
 	$(Q)sh tests/slow.sh $(B)
 
-bench: ## measure: verifies each result before timing it
-	@+$(make) $(BENCH_BIN) $(B)/convlstm
-	$(Q)sh bench/run.sh $(B)
-
 PYTHON = python3
+JSON = $(B)/results
+bench: ## measure, in minutes: verifies each result before timing it, ends with a table (JSON=DIR)
+	@+$(make) $(BENCH_BIN) $(B)/convlstm
+	$(Q)sh bench/run.sh $(B) quick $(JSON)
+
+bench-peers: ## longer: beside OpenBLAS and oneDNN (libopenblas-dev, libdnnl-dev), PyTorch (PYTHON=)
+	@+$(make) $(BENCH_BIN) $(B)/convlstm
+	$(Q)sh bench/run.sh $(B) peers $(JSON) $(PYTHON)
+
 bench-eager: ## mnist_cnn and char_gpt beside PyTorch's eager mode (PYTHON=one that has torch)
 	@+$(make) $(B)/bench_eager
 	$(Q)WF_JIT=sync $(PYTHON) bench/eager.py $(B)/bench_eager
@@ -258,6 +245,9 @@ lint: ## no warnings with gcc and clang, headers stand alone and are C++, length
 
 layers: ## the table of who may include whom
 	$(Q)sh tests/layers.sh
+
+test-neon: ## the kernels for 64-bit ARM, cross-compiled and under qemu, where both are installed
+	$(Q)CC='$(CC)' sh tests/neon.sh
 
 tsan: ## what several threads do at once, under ThreadSanitizer (clang)
 	$(Q)sh tests/tsan.sh
@@ -298,8 +288,9 @@ clean: ## remove build/ and the quick run
 	$(Q)rm -rf $(B) $(RUN)
 
 help: ## this list
-	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9_-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 28
 
-.PHONY: all setup run run-plugin run-rnnlm test test-slow fuzz bench data lint layers san \
-       install uninstall clean help run-sequence_classifier test-package tsan optable docs \
-       run-mnist_cnn run-char_gpt bench-eager run-keras_convlstm run-shi2015
+.PHONY: all setup run test test-slow test-neon test-package fuzz bench bench-eager bench-peers \
+       always data lint layers san tsan \
+       install uninstall optable docs clean help \
+       $(addprefix run-,$(filter-out convlstm,$(MODELS)) $(EXAMPLES))

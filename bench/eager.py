@@ -26,6 +26,7 @@ except ImportError:
     sys.exit(0)
 
 CHECKED, ROUNDS, STEPS, RATE = 5, 4, 3, 1e-3
+ROWS = []
 
 
 def load(path):
@@ -179,7 +180,21 @@ def compare(binary, name, kind, folder):
     print(f"{name:10}  ours {1e3 * x:8.3f} ms (least {1e3 * min(a):.3f})   eager {1e3 * y:8.3f} ms "
           f"(least {1e3 * min(b):.3f})   ratio {y / x:.2f} (least {min(b) / min(a):.2f})   "
           f"losses within {worst:.0e}  [ok]", flush=True)
+    ROWS.append({"question": "training step", "shape": name, "mode": "f32", "unit": "step/s",
+                 "threads": torch.get_num_threads(), "seconds": min(a), "median": x,
+                 "rate": 1 / min(a), "error": worst, "ok": True,
+                 "peer": f"PyTorch {torch.__version__} eager", "peer_seconds": min(b),
+                 "peer_median": y, "peer_rate": 1 / min(b), "ratio": min(b) / min(a)})
     return True
+
+
+def write_rows():
+    """To WF_BENCH_JSON/eager.json, with the keys that bench/report.c writes."""
+    folder = os.environ.get("WF_BENCH_JSON")
+    if folder:
+        with open(os.path.join(folder, "eager.json"), "w") as f:
+            rows = ",\n  ".join(json.dumps(row) for row in ROWS)
+            f.write(f'{{"bench": "eager", "rows": [\n  {rows}\n]}}\n')
 
 
 def main():
@@ -191,6 +206,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         ok = [compare(binary, "mnist_cnn", MnistCnn, folder),
               compare(binary, "char_gpt", CharGpt, folder)]
+    write_rows()
     sys.exit(0 if all(ok) else 1)
 
 

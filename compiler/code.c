@@ -86,6 +86,7 @@ static const char *const flags_isa[][ISA_FLAGS] = {
                        "-mprefer-vector-width=512"},
     [WF_ISA_AMX] = {"-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma",
                     "-mprefer-vector-width=512"},
+    [WF_ISA_NEON] = {NULL}, /* the base of 64-bit ARM */
 };
 static const char flag_bf16[] = "-mavx512bf16";
 /* What is left of a row after whole vectors goes one by one, not by shorter vectors: a quarter less

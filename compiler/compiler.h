@@ -150,7 +150,8 @@ typedef struct wf_program_info {
     uint32_t barriers;        /* a run, beside those inside launches */
     double flops;             /* of contractions, a run */
     size_t memory;            /* the budget, wf_compile_opt.memory */
-    size_t full_bytes;        /* the arena without recomputation; what that costs a run: */
+    size_t full_bytes;        /* the arena without recomputation, for the budget or in regions
+                                 (wf_recompute_begin); what that costs a run: */
     uint32_t recomputed;      /* nodes computed again */
     double recompute_flops;   /* of them, contractions */
     double recompute_bytes;   /* more read and written by all launches */

@@ -93,16 +93,16 @@ static void find_first(const wf_plan *p, const wf_stage *s, uint32_t *first) {
     }
 }
 
-/* The arena beside its lower bound, and what a budget cost. */
+/* The arena beside its lower bound, and what a budget or regions cost. */
 static void print_memory(const wf_program_info *info, FILE *f) {
     fprintf(f, "arena %zu bytes, largest live set %zu bytes\n", info->arena_bytes,
             info->live_bytes);
-    if (!info->memory) return;
+    if (!info->memory && !info->recomputed) return;
+    if (info->memory) fprintf(f, "budget %zu bytes, ", info->memory);
     fprintf(f,
-            "budget %zu bytes, without recomputation %zu: %u nodes computed again, %.0f of %.0f "
-            "FLOPs, %.0f bytes more read and written\n",
-            info->memory, info->full_bytes, info->recomputed, info->recompute_flops, info->flops,
-            info->recompute_bytes);
+            "without recomputation %zu: %u nodes computed again, %.0f of %.0f FLOPs, %.0f bytes "
+            "more read and written\n", info->full_bytes, info->recomputed, info->recompute_flops,
+            info->flops, info->recompute_bytes);
 }
 
 wf_status wf_program_explain(const wf_program *p, FILE *f) {

@@ -242,7 +242,7 @@ wf_status wf_plan_make(wf_plan *p, const wf_stage *s, uint32_t n_output, unsigne
     if (!status) status = plan_all(&q);
     for (size_t id = 0; id < n && !status; id++) {
         const uint32_t at = q.value[id].storage;
-        p->value_storage[id] = p->n_storage && p->storage[at].where == WF_WHERE_TILE ? 0 : at;
+        p->value_storage[id] = at && p->storage[at].where != WF_WHERE_TILE ? at : 0;
     }
     void *const own[] = {q.live,  q.owner,  q.last,   q.home,   q.value,
                          q.dense, q.out_of, q.direct, q.scratch};

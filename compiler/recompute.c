@@ -218,28 +218,33 @@ static wf_status plan_again(wf_plan *p, const wf_stage *s, uint32_t n_output, un
     return wf_plan_make(p, s, n_output, off | WF_PASS_CHAIN);
 }
 
-/* Without what nobody reads any more: *s becomes the program's. */
-static wf_status settle(search *q, wf_plan *p, wf_stage *s, wf_recompute *cost) {
+/* *s becomes `written`, without what nobody reads any more, and *p its plan, if that is within
+ * `memory`; *fits tells. */
+static wf_status settle(wf_plan *p, wf_stage *s, const wf_stage *written, uint32_t n_output,
+                        unsigned off, size_t memory, wf_recompute *cost, bool *fits) {
     wf_stage before, after;
+    wf_plan plan = {0};
+    *fits = false;
     wf_status status = wf_pass_copy(s, &before);
     if (status) return status;
     const uint32_t n = wf_graph_size(before.graph);
     wf_stage_free(&before);
-    status = wf_pass_copy(&q->stage, &after);
+    status = wf_pass_copy(written, &after);
     if (status) return status;
-    const double flops = wf_plan_flops(p), bytes = bytes_of(p);
-    status = plan_again(p, &after, q->n_output, q->off, q->memory);
-    if (!status && p->arena_bytes > q->memory)
-        status = wf_fail(WF_INTERNAL, "the plan of a recomputing graph grew");
-    if (status) {
+    status = plan_again(&plan, &after, n_output, off, memory);
+    if (status || plan.arena_bytes > memory) {
+        wf_plan_free(&plan);
         wf_stage_free(&after);
         return status;
     }
+    cost->nodes += wf_graph_size(after.graph) - n;
+    cost->flops += wf_plan_flops(&plan) - wf_plan_flops(p);
+    cost->bytes += bytes_of(&plan) - bytes_of(p);
+    wf_plan_free(p);
     wf_stage_free(s);
+    *p = plan;
     *s = after;
-    cost->nodes = wf_graph_size(after.graph) - n;
-    cost->flops = wf_plan_flops(p) - flops;
-    cost->bytes = bytes_of(p) - bytes;
+    *fits = true;
     return WF_OK;
 }
 
@@ -269,10 +274,48 @@ static wf_status hurry(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off)
     return status;
 }
 
+/* What regions ask for, if the arena becomes smaller by it. Sums of many values first move up to
+ * where they can be made, or they would keep what is computed again. Chains bring that forward,
+ * next to the first of them: they may cost a tenth of the arena, not what was saved. */
+static wf_status forget_regions(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
+                                wf_recompute *cost) {
+    wf_forget f;
+    wf_stage stage = {0}, base = {0};
+    wf_plan plan = {0};
+    uint32_t *time = NULL;
+    bool smaller;
+    if (p->arena_bytes == 0 || (off & WF_PASS_INPLACE) || !wf_has_regions(s->graph)) return WF_OK;
+    wf_status status = wf_pass_copy(s, &base);
+    if (!status) status = wf_plan_make(&plan, &base, n_output, off | WF_PASS_CHAIN);
+    if (!status) status = hurry(&plan, &base, n_output, off | WF_PASS_CHAIN);
+    if (!status) status = wf_forget_open(&f, &base, &plan);
+    wf_plan_free(&plan);
+    if (status) {
+        wf_stage_free(&base);
+        return status;
+    }
+    if (wf_forget_regions(&f)) status = write_graph(&f, &base, &stage, &time);
+    else if (f.failed) status = wf_fail(WF_MEMORY, "out of memory in the compiler");
+    wf_forget_close(&f);
+    free(time);
+    if (!status && stage.graph) {
+        status = wf_plan_make(&plan, &stage, n_output, off | WF_PASS_CHAIN);
+        const size_t most = plan.arena_bytes + plan.arena_bytes / 10, now = p->arena_bytes - 1;
+        wf_plan_free(&plan);
+        if (!status)
+            status = settle(p, s, &stage, n_output, off, most < now ? most : now, cost, &smaller);
+    }
+    wf_stage_free(&stage);
+    wf_stage_free(&base);
+    return status;
+}
+
 wf_status wf_recompute_plan(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
                             size_t memory, wf_recompute *cost) {
     wf_status status = wf_plan_make(p, s, n_output, off);
     *cost = (wf_recompute){.memory = memory, .full_bytes = p->arena_bytes};
+    if (!status) status = forget_regions(p, s, n_output, off, cost);
+    if (status) wf_plan_free(p);
     if (status || !memory || p->arena_bytes <= memory) return status;
     wf_plan_free(p);
     status = wf_plan_make(p, s, n_output, off | WF_PASS_CHAIN);
@@ -290,7 +333,9 @@ wf_status wf_recompute_plan(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned
         if (status && status != WF_MEMORY) break;
     }
     if (fits) {
-        status = settle(&q, p, s, cost);
+        status = settle(p, s, &q.stage, n_output, off, memory, cost, &fits);
+        if (!status && !fits)
+            status = wf_fail(WF_INTERNAL, "the plan of a recomputing graph grew");
     } else if (!status || status == WF_MEMORY) {
         status = wf_fail(WF_MEMORY, "the program's values need at least %zu bytes (%zu without "
                          "recomputation) and %zu were allowed; allow more, or make the batch or "

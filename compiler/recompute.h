@@ -59,6 +59,15 @@ void wf_forget_close(wf_forget *q);
 /* Sets `live` from a plan; time[id] of the nodes of its graph. */
 wf_status wf_forget_measure(wf_forget *q, const wf_plan *p, const uint32_t *time);
 
+/* Forgets block `block` after time t, whoever reads it later. */
+void wf_forget_cut(wf_forget *q, uint32_t block, uint32_t t);
+
+/* Whether a node lies in a region (wf_recompute_begin). */
+bool wf_has_regions(const wf_graph *g);
+
+/* Cuts what regions (wf_recompute_begin) ask for. False: there is nothing to compute again. */
+bool wf_forget_regions(wf_forget *q);
+
 /* Before any cut: `order` with results that are much smaller than their operands, such as the
  * gradients of weights, right behind the last of these. */
 wf_status wf_forget_hurry(wf_forget *q);
@@ -74,12 +83,13 @@ uint32_t wf_forget_copy(const wf_forget *q, uint32_t id, uint32_t t);
 typedef struct wf_recompute {
     size_t memory;     /* asked for; 0: no budget */
     size_t full_bytes; /* the arena without recomputation */
-    uint32_t nodes;    /* computed again */
+    uint32_t nodes;    /* computed again, for it and for regions */
     double flops;      /* of contractions, more than without */
     double bytes;      /* read and written by launches, more than without */
 } wf_recompute;
 
-/* Plans *s for at most `memory` bytes of arena. *s is replaced if something is recomputed.
+/* Plans *s, with its regions computed again if that needs less, for at most `memory` bytes of arena
+ * (0: any). *s is replaced if something is recomputed.
  * Errors: WF_MEMORY with what is needed at least, and what was asked. */
 wf_status wf_recompute_plan(wf_plan *p, wf_stage *s, uint32_t n_output, unsigned off,
                             size_t memory, wf_recompute *cost);

@@ -77,6 +77,12 @@ static uint32_t touch_before(const wf_block *b, uint32_t t) {
     return i;
 }
 
+void wf_forget_cut(wf_forget *q, uint32_t block, uint32_t t) {
+    wf_block *b = &q->list[block];
+    touch(q, block, t, false, true);
+    if (!q->failed) b->cut[touch_before(b, t)] = true;
+}
+
 /* Times over the budget after a and before b. */
 static double weight(const wf_forget *q, uint32_t a, uint32_t b) {
     return b > a + 1 ? (double)(q->over[b] - q->over[a + 1]) : 0;
@@ -398,13 +404,13 @@ static void find_blocks(wf_forget *q, const wf_plan *p, uint32_t *block) {
     for (uint32_t i = 0; i < q->n_order; i++) {
         const uint32_t id = q->order[i], s = p->value_storage[id];
         const wf_node *x = node_of(q, id);
-        const wf_storage *at = &p->storage[s];
+        const wf_storage *at = s ? &p->storage[s] : NULL;
         if (x->op->kind == WF_KIND_LEAF || x->op->kind == WF_KIND_ASSIGN) continue;
-        if (s && at->where != WF_WHERE_ARENA) continue;
+        if (at && at->where != WF_WHERE_ARENA) continue;
         if (!s || !block[s]) {
             wf_block *b = &q->list[q->n_block];
             b->stored = s != 0;
-            b->bytes = s ? at->bytes : (size_t)bytes_of(&x->type);
+            b->bytes = at ? at->bytes : (size_t)bytes_of(&x->type);
             if (s) block[s] = q->n_block;
             q->n_block++;
         }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/source_idx.h"
 
 typedef struct part {
     char *name;            /* owned */
@@ -73,6 +72,7 @@ static wf_status find_array(part *q, const wf_source_part *given, wf_shape *shap
         q->from = q->npy.dtype;
         *shape = q->npy.shape;
     } else if (given->idx) {
+        *shape = WF_SCALAR; /* any */
         status = wf_idx_read(given->idx, shape, &q->read);
         q->data = q->read;
         q->from = WF_U8;

@@ -52,6 +52,14 @@ WF_API wf_status wf_source_subset(wf_source **out, const wf_source *of, const in
 
 WF_API void wf_source_close(wf_source *s); /* NULL is fine */
 
+/* Reads a file of bytes in MNIST's IDX format, raw or gzipped (where `path` is missing, `path`.gz):
+ * bytes 0 0, type 0x08 (unsigned byte), rank, big-endian extents, data. *shape is what it must be,
+ * with 0 for any extent, or of rank 0 for any shape; then the file's. *data is (shape) u8; the
+ * caller frees it. Memory grows with the bytes that are there, not with what the header claims.
+ * Errors   WF_INPUT, WF_FORMAT, WF_MEMORY.
+ * Source   the format description on the MNIST page (LeCun, Cortes, Burges). */
+WF_API wf_status wf_idx_read(const char *path, wf_shape *shape, uint8_t **data);
+
 WF_API int64_t wf_source_count(const wf_source *s);
 WF_API int wf_source_parts(const wf_source *s);
 WF_API const char *wf_source_name(const wf_source *s, int part);

@@ -1,5 +1,5 @@
-/* Reading IDX files through zlib, which reads raw files as well; see source_idx.h. */
-#include "nn/source_idx.h"
+/* Reading IDX files through zlib, which reads raw files as well; see source.h. */
+#include "nn/source.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +21,25 @@ static wf_status read_failed(gzFile f, const char *path) {
     return wf_fail(WF_FORMAT, "%s: ends too early; the file is cut short", path);
 }
 
+/* "[N,28,28]": extents, N for any. */
+static const char *extents(const wf_shape *s, char *text, size_t size) {
+    size_t n = (size_t)snprintf(text, size, "[");
+    for (int i = 0; i < s->rank && n < size; i++)
+        n += s->dim[i] ? (size_t)snprintf(text + n, size - n, "%lld,", (long long)s->dim[i])
+                       : (size_t)snprintf(text + n, size - n, "N,");
+    if (n < size) text[n - (s->rank > 0)] = ']';
+    return text;
+}
+
+static wf_status check_shape(const char *path, const wf_shape *want, const wf_shape *is) {
+    bool fits = want->rank == 0 || want->rank == is->rank;
+    for (int i = 0; fits && i < want->rank; i++) fits = !want->dim[i] || want->dim[i] == is->dim[i];
+    char a[256] = "", b[256] = "";
+    if (fits) return WF_OK;
+    return wf_fail(WF_FORMAT, "%s: at byte 3: holds bytes of shape %s, %s is needed", path,
+                   extents(is, a, sizeof a), extents(want, b, sizeof b));
+}
+
 static wf_status read_header(gzFile f, const char *path, wf_shape *shape) {
     uint8_t head[4], extent[4];
     if (gzread(f, head, sizeof head) != sizeof head) return read_failed(f, path);
@@ -35,10 +54,11 @@ static wf_status read_header(gzFile f, const char *path, wf_shape *shape) {
         if (gzread(f, extent, sizeof extent) != sizeof extent) return read_failed(f, path);
         dim[i] = (int64_t)extent[0] << 24 | extent[1] << 16 | extent[2] << 8 | extent[3];
     }
+    const wf_shape want = *shape;
     *shape = wf_shape_make(head[3], dim);
     if (wf_shape_count(shape) < 0)
         return wf_fail(WF_FORMAT, "%s: at byte 4: the product of the extents is too large", path);
-    return WF_OK;
+    return check_shape(path, &want, shape);
 }
 
 static wf_status read_bytes(gzFile f, const char *path, size_t total, uint8_t **data) {
@@ -82,7 +102,8 @@ wf_status wf_idx_read(const char *path, wf_shape *shape, uint8_t **data) {
                        errno ? strerror(errno) : "no memory");
     wf_status status = read_header(f, path, shape);
     if (!status) status = read_bytes(f, path, (size_t)wf_shape_count(shape), data);
-    gzclose_r(f);
+    if (gzclose_r(f) != Z_OK && !status)
+        status = wf_fail(WF_FORMAT, "%s: ends too early; the file is cut short", path);
     if (status) {
         free(*data);
         *data = NULL;

@@ -1,28 +1,12 @@
 /* The output loops of a contraction by class, batch, rows and columns, and their order. */
 #include "tensor/contract_plan.h"
+#include "tensor/size.h"
 
 /* Output loops that the operand on this side depends on. */
 static uint32_t uses(const wf_contract_attr *c, const wf_contract_source *s, bool is_b) {
     const uint32_t out = (1u << c->rank) - 1;
     if (is_b && s->packed) return s->batch_loops | s->col_loops;
     return out & (is_b ? wf_relation_loops(s->b, s->rank_b) : wf_relation_loops(s->a, s->rank_a));
-}
-
-bool wf_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n) {
-    for (int i = 0; i < n; i++)
-        if (p->c->out[loop[i]] > 1 && side->step[loop[i]] == 1) return true;
-    return false;
-}
-
-/* Some sum loop of more than one step is contiguous (or there is nothing to sum). */
-bool wf_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
-                    const wf_side *side) {
-    bool any = false;
-    for (int k = 0; k < s->n_sum; k++) {
-        any |= s->sum[k] > 1;
-        if (s->sum[k] > 1 && side->step[p->c->rank + k] == 1) return true;
-    }
-    return !any;
 }
 
 void wf_loops_sort(wf_contract_plan *p, uint32_t batch, uint32_t columns) {
@@ -88,10 +72,27 @@ void wf_loops_order(wf_contract_plan *p) {
         }
     wf_side u;
     wf_side_read(p->c, &p->c->source[0], p->u_side == 1, &p->call->in[p->u_side], &u);
-    if (wf_unit_in_sum(p, &p->c->source[0], &u)) return;
+    if (wf_side_unit_in_sum(p, &p->c->source[0], &u)) return;
     for (int i = 0; i < p->n_m; i++)
         if (u.step[p->m_loop[i]] == 1 && p->c->out[p->m_loop[i]] > 1) {
             move_last(p->m_loop, p->n_m, i);
             break;
         }
+}
+
+/* Also bounds all products of extents in a plan, which are parts of the number of terms. */
+bool wf_loops_plain(const wf_call *call) {
+    const wf_contract_attr *c = call->attr;
+    const int64_t count = wf_shape_count(&call->out.shape);
+    if ((call->out.dtype != WF_F32 && !c->compute) || count <= 0) return false;
+    for (int i = 0; i < c->n_sources; i++) {
+        const wf_contract_source *s = &c->source[i];
+        int64_t terms = count;
+        if (s->n_guards) return false;
+        if (s->packed && call->in[2 * i + 1].stride[0] != 1) return false;
+        for (int k = 0; k < s->n_sum; k++)
+            if (s->sum[k] == 0 || !wf_mul_i64(terms, s->sum[k], &terms)) return false;
+        if (terms > INT64_C(1) << 50) return false;
+    }
+    return true;
 }

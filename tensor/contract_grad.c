@@ -17,6 +17,8 @@
 
 #include "tensor/contract.h"
 
+enum { FEW_FILTERS = 6, LEAST_CHANNELS = 8 }; /* where a weight gradient sums over shifted pixels */
+
 /* A linear form over the new loops, divided: (c[0] loop[0] + c[1] loop[1] + offset) / div. */
 typedef wf_relation form;
 
@@ -218,6 +220,53 @@ static void swap_loop(wf_contract_source *s, int rank, const wf_shape shape[2], 
     s->sum[k] = extent;
 }
 
+/* Elements of the output loops that a relation list uses plainly. */
+static int64_t plain_loops(const wf_relation *r, int n, int rank, const int64_t *out) {
+    int64_t total = 1;
+    for (int j = 0; j < n; j++)
+        if (wf_is_plain(&r[j]) && r[j].a < rank) total *= out[r[j].a];
+    return total;
+}
+
+/* A weight gradient of few filters, over pixels p of G and p + tap of x, has G's few rows against
+ * all taps. Over q = p + tap, pixels of x and q - tap of G, the taps are rows beside the filters. */
+static void shift_loop(wf_contract_source *s, int rank, const wf_shape shape[2], int g, int k) {
+    const int l = rank + k;
+    wf_relation *p = NULL, *x = NULL;
+    int64_t extent = 0;
+    for (int side = 0; side < 2; side++)
+        for (int j = 0; j < (side ? s->rank_b : s->rank_a); j++) {
+            wf_relation *r = side ? &s->b[j] : &s->a[j];
+            if (r->a != l && r->b != l) continue;
+            if (side == g && !p && wf_is_plain(r) && shape[side].dim[j] == s->sum[k]) {
+                p = r;
+            } else if (side != g && !x && r->div == 1 && r->a >= 0 && r->b >= 0 &&
+                       (r->a == l ? r->ca == 1 && r->b < rank : r->cb == 1 && r->a < rank)) {
+                x = r;
+                extent = shape[side].dim[j];
+            } else {
+                return;
+            }
+        }
+    for (int i = 0; i < s->n_guards; i++)
+        if (s->guard[i].r.a == l || s->guard[i].r.b == l) return;
+    if (!p || !x || extent > 2 * s->sum[k]) return;
+    const int tap = x->a == l ? x->b : x->a;
+    *p = (wf_relation){.ca = 1, .a = l, .cb = -(x->a == l ? x->cb : x->ca), .b = tap,
+                       .offset = -x->offset, .div = 1};
+    *x = wf_plain(l);
+    s->sum[k] = extent;
+}
+
+static void shift_taps(wf_contract_source *s, const wf_shape *out, const wf_shape shape[2], int g) {
+    const int64_t filters = plain_loops(g ? s->b : s->a, g ? s->rank_b : s->rank_a, out->rank,
+                                        out->dim);
+    const int64_t channels = plain_loops(g ? s->a : s->b, g ? s->rank_a : s->rank_b, out->rank,
+                                         out->dim);
+    if (filters > FEW_FILTERS || channels < LEAST_CHANNELS) return;
+    for (int k = 0; k < s->n_sum; k++) shift_loop(s, out->rank, shape, g, k);
+}
+
 /* --- the rule --------------------------------------------------------------------------------- */
 
 static wf_tensor grad_of(const wf_grad_call *call, int source, int side) {
@@ -249,6 +298,7 @@ static wf_tensor grad_of(const wf_grad_call *call, int source, int side) {
     wf_shape shape[2] = {wf_shape_of_tensor(call->g), v.shape_q};
     if (side) shape[0] = v.shape_q, shape[1] = wf_shape_of_tensor(call->g);
     for (int k = 0; k < new.n_sum; k++) swap_loop(&new, v.rank_p, shape, k);
+    shift_taps(&new, &v.shape_p, shape, side ? 1 : 0);
     return wf_contract_in((wf_compute)c->compute, wf_dtype_of(p) == WF_BF16, v.shape_p, &new,
                           side ? q : call->g, side ? call->g : q);
 }

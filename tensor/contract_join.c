@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/contract_lanes.h"
 #include "tensor/contract_plan.h"
+#include "tensor/contract_stride.h"
 
 static const wf_contract_attr *attr_of(wf_tensor t) {
     const wf_node *x = wf_ok(t) ? wf_graph_node(t.graph, t.id) : NULL;
@@ -194,7 +196,11 @@ uint64_t wf_contract_wants_pack(const wf_graph *g, uint32_t id) {
                           .out = wf_array_dense(NULL, x->type.dtype, &x->type.shape)};
     wf_contract_plan p;
     uint64_t wants = 0;
-    const bool planned = wf_contract_plan_make(&p, &call) && p.u_side == 0;
+    wf_lanes lanes;
+    wf_stride_split split;
+    const bool planned = !wf_stride_split_make(&split, &call) &&
+                         wf_contract_plan_make(&p, &call) && p.u_side == 0 && !p.dot &&
+                         !wf_lanes_make(&lanes, &p);
     for (int i = 0; planned && i < p.c->n_sources && i < 64; i++) {
         uint32_t batch, columns;
         wf_source_plan sp;

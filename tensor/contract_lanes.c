@@ -96,12 +96,10 @@ static void flush(state *s) {
 
 /* The lanes at an offset as they are multiplied: in place, or in `room`. */
 static const float *lanes_at(const state *s, const operand *x, int64_t at, float *room) {
-    uint16_t half[BLOCK];
     if (x->halves) {
         s->cells->widen((const uint16_t *)x->data + at, s->lanes, room);
     } else if (s->rounded) {
-        s->cells->narrow((const float *)x->data + at, s->lanes, half, NULL);
-        s->cells->widen(half, s->lanes, room);
+        s->cells->round((const float *)x->data + at, s->lanes, room);
     } else {
         return (const float *)x->data + at;
     }

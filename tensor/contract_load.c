@@ -111,12 +111,12 @@ static void load_u_box(const wf_piece *w, wf_loaded *x, const wf_range *r) {
     const wf_source_plan *sp = x->sp;
     const int n_loops = p->c->rank + sp->s->n_sum;
     int64_t lo = 0;
-    if (!p->parts) {
+    if (!p->cells) {
         x->u = w->u_space + load_box(&sp->u, r, n_loops, 1, 0, x->u_step, &lo, w->u_space);
     } else if (sp->rows_form) {
         const int64_t pad = wf_half_pad(&sp->u, r, n_loops);
         x->u = w->u_space +
-               load_box(&sp->u, r, n_loops, pad, p->parts, x->u_step, &lo, w->u_space) / 2;
+               load_box(&sp->u, r, n_loops, pad, p->cells, x->u_step, &lo, w->u_space) / 2;
         x->u_lo = lo / 2;
         steps_of_cells(sp, p->c->rank, n_loops, x->u_step);
     } else {
@@ -151,17 +151,17 @@ static void gather_u_cells(const wf_piece *w, wf_loaded *x, const wf_range *r) {
     if (!sp->rows_form) {
         const wf_range c = wf_cell_range(p, sp, r);
         gatherer g = {.p = p, .sp = sp};
-        x->u_lo = p->parts == 2 ? cells * m : 0;
+        x->u_lo = p->cells == 2 ? cells * m : 0;
         wf_gather_pairs(p, sp, r, m, gather_u_rows, &g, w->stage, w->u_space, x->u_lo);
         flatten(p->m_loop, p->n_m, r, 1, x->u_step);
         int k_loop[WF_CONTRACT_SUMS];
         flatten(k_loop, sum_loops(p, sp->s, k_loop), &c, m, x->u_step);
     } else {
         const int64_t row = 2 * cells + (2 * cells % COLLIDE == 0 ? APART : 0);
-        const int64_t lo = p->parts == 2 ? m * row : 0;
+        const int64_t lo = p->cells == 2 ? m * row : 0;
         int64_t at = 1;
         if (sp->pairs.run % 2)
-            memset(w->u_space, 0, (size_t)(m * row * p->parts) * sizeof(uint16_t));
+            memset(w->u_space, 0, (size_t)(m * row * p->cells) * sizeof(uint16_t));
         for (int l = n_loops - 1; l >= rank; l--) {
             x->u_step[l] = at;
             at *= l == rank + sp->pairs.loop && sp->pairs.loop >= 0 ? r->n[l] + r->n[l] % 2
@@ -181,7 +181,7 @@ void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r) {
     const wf_source_plan *sp = x->sp;
     const int n_loops = p->c->rank + sp->s->n_sum;
     for (int i = 0; i < p->n_n; i++) r.lo[p->n_loop[i]] = 0, r.n[p->n_loop[i]] = 1;
-    if (sp->u_mode == WF_FROM_ARRAY && p->parts) {
+    if (sp->u_mode == WF_FROM_ARRAY && p->cells) {
         const uint16_t *half = sp->u.array->data;
         x->u = (const float *)(const void *)(half + in_place(&sp->u, &r, n_loops, x->u_step));
         steps_of_cells(sp, p->c->rank, n_loops, x->u_step);
@@ -203,7 +203,7 @@ void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r) {
         }
         x->u = x->u_first;
         for (int l = p->c->rank; l < n_loops; l++) x->u += c.lo[l] * x->u_step[l];
-    } else if (p->parts) {
+    } else if (p->cells) {
         gather_u_cells(w, x, &r);
     } else {
         int k_loop[WF_CONTRACT_SUMS];
@@ -274,6 +274,23 @@ static int64_t batch_of(const wf_contract_plan *p, const wf_range *r) {
     return b;
 }
 
+/* Steps of the sum and column loops in a matrix of V for `dot`: columns, and in them k with the
+ * loop that U is contiguous in innermost. */
+static void dot_steps(const wf_contract_plan *p, const wf_source_plan *sp, int64_t *step) {
+    const int run = p->c->rank + sp->run;
+    int64_t total = sp->s->sum[sp->run];
+    step[run] = 1;
+    for (int k = p->c->rank + sp->s->n_sum - 1; k >= p->c->rank; k--) {
+        if (k == run) continue;
+        step[k] = total;
+        total *= sp->s->sum[k - p->c->rank];
+    }
+    for (int i = p->n_n - 1; i >= 0; i--) {
+        step[p->n_loop[i]] = total;
+        total *= p->c->out[p->n_loop[i]];
+    }
+}
+
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed) {
     const wf_contract_plan *p = w->p;
     const wf_source_plan *sp = x->sp;
@@ -294,7 +311,7 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
         r.lo[inner] = w->first_inner * WF_PANEL;
         r.n[inner] = least(p->n_inner, w->last_inner * WF_PANEL) - r.lo[inner];
         int64_t lo;
-        x->v = p->parts ? wf_load_pairs(p, &sp->v, &r, n_loops, p->c->rank + sp->pairs.loop, 16,
+        x->v = p->cells ? wf_load_pairs(p, &sp->v, &r, n_loops, p->c->rank + sp->pairs.loop, 16,
                                         w->stage, x->v_step, &x->v_lo, w->v_space)
                         : w->v_space + load_box(&sp->v, &r, n_loops, 16, 0, x->v_step, &lo,
                                                 w->v_space);
@@ -304,6 +321,13 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
     int k_loop[WF_CONTRACT_SUMS];
     const int n_k = sum_loops(p, sp->s, k_loop);
     memset(x->v_step, 0, sizeof x->v_step);
+    if (p->dot) {
+        dot_steps(p, sp, x->v_step);
+        x->v_panel = 0;
+        x->v = packed + batch_of(p, &r) * wf_contract_panel_floats(p, sp);
+        for (int k = 0; k < n_k; k++) x->v += x->v_step[k_loop[k]] * r.lo[k_loop[k]];
+        return;
+    }
     const wf_range c = wf_cell_range(p, sp, &r);
     if (sp->v_mode == WF_FROM_PACKED) {
         int64_t step = WF_PANEL;
@@ -324,7 +348,7 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
     const int64_t k = wf_cells_of(p, sp, &r);
     const int64_t n_inner = w->last_inner - w->first_inner;
     x->v_lo = k * WF_PANEL;
-    x->v_panel = k * WF_PANEL * (p->parts ? p->parts : 1);
+    x->v_panel = k * WF_PANEL * (p->cells ? p->cells : 1);
     flatten(k_loop, n_k, &c, WF_PANEL, x->v_step);
     x->v_outer = n_inner * x->v_panel;
     x->v = w->v_space;
@@ -333,8 +357,8 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
             const int64_t first = (w->first_inner + i) * WF_PANEL;
             float *to = w->v_space + (o - w->first_outer) * x->v_outer + i * x->v_panel;
             const int64_t n = least(WF_PANEL, p->n_inner - first), at = o * p->n_inner + first;
-            if (p->parts)
-                gather_panel_cells(p, sp, &r, at, n, w->stage, p->parts == 2 ? x->v_lo : 0, to);
+            if (p->cells)
+                gather_panel_cells(p, sp, &r, at, n, w->stage, p->cells == 2 ? x->v_lo : 0, to);
             else gather_panel(p, sp, r, at, n, x->v_step, to);
         }
 }
@@ -354,10 +378,17 @@ void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp,
     }
     const int n_k = sum_loops(p, sp->s, k_loop);
     for (int k = 0; k < n_k; k++) r.n[k_loop[k]] = sp->s->sum[k];
+    if (p->dot) {
+        for (int k = 0; k < p->n_n; k++) r.n[p->n_loop[k]] = p->c->out[p->n_loop[k]];
+        for (int k = 0; k < p->n_m; k++) r.n[p->m_loop[k]] = 1;
+        dot_steps(p, sp, step);
+        gather_side(&sp->v, &r, p->c->rank + n_k, step, false, 0, dst);
+        return;
+    }
     flatten(k_loop, n_k, &r, WF_PANEL, step);
     const int64_t first = i % panels * WF_PANEL, n = least(WF_PANEL, p->n - first);
-    if (p->parts)
+    if (p->cells)
         gather_panel_cells(p, sp, &r, first, n, stage,
-                           p->parts == 2 ? sp->pairs.cells * WF_PANEL : 0, dst);
+                           p->cells == 2 ? sp->pairs.cells * WF_PANEL : 0, dst);
     else gather_panel(p, sp, r, first, n, step, dst);
 }

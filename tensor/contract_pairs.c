@@ -145,7 +145,7 @@ const float *wf_load_pairs(const wf_contract_plan *p, const wf_side *side, const
     f.padded = (f.n + pad - 1) / pad * pad;
     f.first = least(f.n, most(0, -box->lo[f.b.unit]));
     f.last = least(f.n, side->array->shape.dim[f.b.unit] - box->lo[f.b.unit]);
-    *lo = f.lo = p->parts == 2 ? size : 0;
+    *lo = f.lo = p->cells == 2 ? size : 0;
     memset(stage + 2 * f.n, 0, (size_t)f.n * sizeof *stage);
     fill_box(&f);
     int64_t first = 0;

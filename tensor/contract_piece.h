@@ -19,6 +19,8 @@ typedef struct wf_piece {
     int64_t first_inner, last_inner; /* panels along n_inner */
     int64_t first_outer, last_outer; /* outer column values, flattened */
     int64_t rows;                    /* of this block */
+    int64_t part, first_chunk, last_chunk; /* of the parts of all k */
+    int64_t chunk;                   /* the next one */
     int64_t *m_u, *m_out;            /* (rows) offsets of each row in U and in the output */
     wf_tile *tiles;                    /* (rows) */
     int64_t n_tiles;
@@ -47,6 +49,13 @@ typedef struct wf_loaded {
  * a source loads what later ones share. `packed` is V packed in the first phase, or given. */
 void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r);
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed);
+
+/* --- contract_segments.c ---------------------------------------------------------------------- */
+
+/* The sum loops of the chunk, or their part in `part`, as segments of one strided run each. */
+void wf_cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part);
+/* The same of the part in which V, at these outer columns, has elements. */
+void wf_clip_segments(const wf_piece *w, wf_loaded *x, const int64_t *column);
 
 /* --- contract_pairs.c ------------------------------------------------------------------------- */
 

@@ -5,11 +5,14 @@
 
 #include <string.h>
 
-#include "tensor/size.h"
-
 enum {
     CHUNK_K = 512,           /* k of a chunk when V is packed */
     CHUNK_K_MOVING = 512,    /* when V is an activation, copied or read in place */
+    CHUNK_K_DOT = 1024,      /* along k in vectors: sums are short anyway */
+    DOT_COLUMNS = 2 * WF_DOT_N,
+    DOT_RUN = 16,            /* contiguous k of U, at least */
+    DOT_V = 1 << 18,         /* floats of V, at most */
+    DOT_ROWS = 1024,         /* rows of a block */
     BOX_FLOATS = 112 << 10,  /* a box of U for a whole piece */
     V_FLOATS = 48 << 10,     /* V copied for a chunk */
     U_FLOATS = 64 << 10,     /* U gathered for a chunk */
@@ -18,6 +21,9 @@ enum {
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
     M_PAIRED = 32,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
+    PART_K = 1024,           /* k of a part, at least */
+    PART_BLOCK = 96 << 10,   /* floats of the output that a part keeps in L2 */
+    PARTS_MOST = 1 << 22,    /* floats of the parts of an output */
     PACK_MOST = 16 << 20 /* floats of V packed in the first phase */
 };
 
@@ -26,21 +32,15 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round16(int64_t n) { return (n + 15) / 16 * 16; }
 
-static int parts_of(const wf_contract_attr *c) {
+static int cells_in(const wf_contract_attr *c) {
     return c->compute == WF_COMPUTE_F32X3 ? 2 : c->compute == WF_COMPUTE_BF16 ? 1 : 0;
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-static int64_t sum_extent(const wf_contract_source *s) {
-    int64_t k = 1;
-    for (int i = 0; i < s->n_sum; i++) k *= s->sum[i];
-    return k;
-}
-
 /* V as panels of all its k: about as large as V itself, and reused by enough rows. */
 static bool may_pack(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *v) {
-    const int64_t k = sum_extent(s), size = p->batch * k * p->n;
+    const int64_t k = wf_sum_extent(s), size = p->batch * k * p->n;
     const int64_t own = wf_shape_count(&v->array->shape);
     return p->m > 2 * WF_TILE_M && 2 * size <= 3 * own + 8192 && size <= PACK_MOST &&
            p->batch * k * ceil_div(p->n, WF_PANEL) * WF_PANEL <= 4 * PACK_MOST;
@@ -104,10 +104,11 @@ static void choose_blocks(wf_contract_plan *p) {
     const wf_contract_attr *c = p->c;
     int64_t target = p->m <= M_ONE_BLOCK && p->n > p->m
                                ? M_ONE_BLOCK
-                               : least(M_MOST, most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
+                               : least(p->dot ? DOT_ROWS : M_MOST,
+                                       most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
     choose_row_block(p, target);
     bool paired = false;
-    if (p->parts) {
+    if (p->cells) {
         wf_source_plan sp;
         wf_contract_plan_source(p, 0, &sp);
         paired = !sp.rows_form;
@@ -119,7 +120,8 @@ static void choose_blocks(wf_contract_plan *p) {
         for (int i = 0; i < c->n_sources && fits; i++) {
             wf_source_plan sp;
             wf_contract_plan_source(p, i, &sp);
-            fits = sp.u_mode != WF_FROM_BOX || !sp.box_by_chunk;
+            fits = sp.u_mode != WF_FROM_BOX || !sp.box_by_chunk ||
+                   (p->dot && sp.u_floats <= BOX_FLOATS);
         }
         if (fits) break;
         choose_row_block(p, t / 2);
@@ -135,12 +137,44 @@ static void choose_blocks(wf_contract_plan *p) {
     }
 }
 
+/* Much is summed into few elements (weight gradients): smaller blocks would read the operands once
+ * each, from far away. Instead a piece takes some chunks of k for as many rows as L2 holds results
+ * of, and the parts are added in the last phase. Returns false if that does not apply. */
+static bool choose_parts(wf_contract_plan *p) {
+    const wf_contract_attr *c = p->c;
+    const wf_array *out = &p->call->out;
+    const int64_t count = wf_shape_count(&out->shape);
+    int64_t span = 1, k = 0;
+    for (int j = 0; j < out->shape.rank; j++) span += (out->shape.dim[j] - 1) * out->stride[j];
+    for (int i = 0; i < c->n_sources; i++) k += wf_sum_extent(&c->source[i]);
+    if (span != count || k < 4 * PART_K || k < 8 * most(p->m, p->n_inner)) return false;
+    if (out->dtype != WF_F32) return false;
+    const wf_contract_plan before = *p;
+    p->n_blocks = p->panel_splits = 1;
+    p->parts = 2; /* or more */
+    choose_row_block(p, least(M_MOST, most(WF_TILE_M, PART_BLOCK / p->n)));
+    bool moving = true;
+    for (int i = 0; i < c->n_sources && moving; i++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, i, &sp);
+        moving = !sp.given && (sp.u_mode != WF_FROM_BOX || sp.box_by_chunk);
+        p->chunks += wf_contract_plan_chunks(&sp);
+    }
+    p->parts = least(least(PIECES / 2, p->chunks), least(k / PART_K, PARTS_MOST / count));
+    if (moving && p->parts > 1) {
+        p->part_floats = round16(count);
+        return true;
+    }
+    *p = before;
+    return false;
+}
+
 /* --- one source ------------------------------------------------------------------------------- */
 
 static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t target) {
     const wf_contract_source *s = sp->s;
     int64_t suffix = 1;
-    if (p->parts && sp->pairs.loop < 0) target = sp->n_k; /* one run of pairs */
+    if (p->cells && sp->pairs.loop < 0) target = sp->n_k; /* one run of pairs */
     sp->chunk_loop = 0;
     sp->chunk_step = 1;
     for (int k = s->n_sum - 1; k >= 0; k--) {
@@ -152,8 +186,14 @@ static void choose_chunk(const wf_contract_plan *p, wf_source_plan *sp, int64_t 
         }
         suffix *= s->sum[k];
     }
-    if (p->parts && sp->chunk_loop == sp->pairs.loop) sp->chunk_step += sp->chunk_step & 1;
+    if (p->cells && sp->chunk_loop == sp->pairs.loop) sp->chunk_step += sp->chunk_step & 1;
     sp->chunk_k = sp->chunk_step * suffix;
+}
+
+int64_t wf_contract_plan_chunks(const wf_source_plan *sp) {
+    int64_t n = 1;
+    for (int k = 0; k < sp->chunk_loop; k++) n *= sp->s->sum[k];
+    return sp->s->n_sum ? n * ceil_div(sp->s->sum[sp->chunk_loop], sp->chunk_step) : n;
 }
 
 /* The largest range of a piece and chunk, at its first position; k_whole: all of the sum loops. */
@@ -183,9 +223,9 @@ static int64_t v_box(const wf_contract_plan *p, const wf_source_plan *sp) {
     r.n[inner] = least(p->n_inner, ceil_div(ceil_div(p->n_inner, WF_PANEL), p->n_blocks /
                                    p->panel_splits) * WF_PANEL);
     const int loops = n_loops_of(p, sp->s);
-    if (!p->parts) return wf_box_of(&sp->v, &r, loops, wf_unit_axis(&sp->v), 16, &box);
+    if (!p->cells) return wf_box_of(&sp->v, &r, loops, wf_unit_axis(&sp->v), 16, &box);
     wf_pair_box b;
-    return p->parts *
+    return p->cells *
            wf_pair_box_of(&sp->v, &r, loops, p->c->rank + sp->pairs.loop, 16, &b);
 }
 
@@ -198,7 +238,7 @@ static int64_t panels_of_block(const wf_contract_plan *p) {
 static int64_t chunk_rows(const wf_contract_plan *p, const wf_source_plan *sp) {
     wf_range r;
     largest_range(p, sp, false, &r);
-    return wf_cells_of(p, sp, &r) * most(1, p->parts);
+    return wf_cells_of(p, sp, &r) * most(1, p->cells);
 }
 
 /* Whether pairs along the paired loop are rows of a linear side, contiguous along another axis. */
@@ -218,7 +258,18 @@ static bool may_clip(const wf_contract_plan *p, const wf_source_plan *sp) {
     return true;
 }
 
+int64_t wf_contract_panel_floats(const wf_contract_plan *p, const wf_source_plan *sp) {
+    return sp->k_rows * (p->dot ? p->n : WF_PANEL);
+}
+
 static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
+    if (p->dot) {
+        sp->v_mode = WF_FROM_PACKED;
+        sp->run = wf_side_run(p, sp->s, &sp->u);
+        sp->packed_floats = p->batch * wf_contract_panel_floats(p, sp);
+        choose_chunk(p, sp, CHUNK_K_DOT);
+        return;
+    }
     const bool whole = p->n_n > 0 && p->n_inner == p->c->out[p->n_loop[p->n_n - 1]];
     const bool stays = may_stay(p, &sp->v) && whole;
     const bool pack = !sp->s->packed && p->flat && may_pack(p, sp->s, &sp->v);
@@ -227,10 +278,10 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     const bool moving = sp->n_k > 8 * p->m;
     sp->given = sp->s->packed;
     if (sp->given) sp->v_mode = WF_FROM_PACKED;
-    else if (p->parts && stays && may_pair(p, sp, &sp->v) &&
+    else if (p->cells && stays && may_pair(p, sp, &sp->v) &&
              (p->m <= 2 * WF_TILE_M || moving || !pack))
         sp->v_mode = WF_FROM_BOX;
-    else if (p->parts) sp->v_mode = pack && (p->m > M_ONE_BLOCK || !stays) ? WF_FROM_PACKED
+    else if (p->cells) sp->v_mode = pack && (p->m > M_ONE_BLOCK || !stays) ? WF_FROM_PACKED
                                                                          : WF_FROM_GATHER;
     else if (in_place && (p->m <= 2 * WF_TILE_M || moving || !pack)) sp->v_mode = WF_FROM_ARRAY;
     else if (pack && (p->m > M_ONE_BLOCK || !stays)) sp->v_mode = WF_FROM_PACKED;
@@ -238,7 +289,7 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     else sp->v_mode = WF_FROM_GATHER;
     sp->clipped = sp->v_mode == WF_FROM_ARRAY && !sp->v.inside;
 
-    int64_t target = (sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING) << (p->parts == 1);
+    int64_t target = (sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING) << (p->cells == 1);
     if (sp->v_mode == WF_FROM_GATHER)
         target = least(target, most(64, V_FLOATS / (panels_of_block(p) * WF_PANEL)));
     choose_chunk(p, sp, target);
@@ -260,6 +311,14 @@ static bool form_of(const wf_contract_plan *p, wf_source_plan *sp) {
     if (u->rank == 0) return sp->n_k == 1 && (sp->rows_form = true);
     for (int k = 0; k < s->n_sum; k++)
         if (s->sum[k] > 1 && u->coef[unit][p->c->rank + k] == 1) run = most(run, s->sum[k]);
+    /* Taps along the next axis go on where few channels end: 3 taps of 3 channels. */
+    const int next = unit == u->rank - 1 ? unit - 1 : u->rank - 1;
+    if (run == u->array->shape.dim[unit] && next >= 0)
+        for (int k = 0; k < s->n_sum; k++)
+            if (u->coef[next][p->c->rank + k] == 1 && u->coef[unit][p->c->rank + k] == 0) {
+                run *= s->sum[k];
+                break;
+            }
     sp->rows_form = run > 0 || sp->n_k == 1;
     if (sp->rows_form) return run >= 4 || sp->n_k < 8;
     const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
@@ -289,7 +348,7 @@ static bool rows_pair(const wf_contract_plan *p, const wf_source_plan *sp) {
 static bool in_place_as_cells(const wf_contract_plan *p, const wf_source_plan *sp) {
     const wf_side *u = &sp->u;
     const int l = p->c->rank + sp->pairs.loop;
-    if (p->parts != 1 || u->array->dtype != WF_BF16 || !u->inside || sp->pairs.run % 2 ||
+    if (p->cells != 1 || u->array->dtype != WF_BF16 || !u->inside || sp->pairs.run % 2 ||
         u->array->stride[wf_unit_axis(u)] != 1)
         return false;
     for (int i = 0; i < n_loops_of(p, sp->s); i++)
@@ -335,17 +394,17 @@ static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
         const int64_t whole = u_box(p, sp, true), part = u_box(p, sp, false);
         if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
             sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = whole * p->parts > BOX_FLOATS && part < whole;
-            sp->u_floats = (sp->box_by_chunk ? part : whole) * p->parts;
+            sp->box_by_chunk = (whole * p->cells > BOX_FLOATS || p->parts > 1) && part < whole;
+            sp->u_floats = (sp->box_by_chunk ? part : whole) * p->cells;
             return;
         }
     }
     sp->u_mode = WF_FROM_GATHER;
     sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    wf_unit_in_sum(p, sp->s, &sp->u);
+                    wf_side_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
-    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->parts);
+    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->cells);
 }
 
 static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
@@ -365,7 +424,7 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
         const int64_t part = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
         if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
             sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = whole > BOX_FLOATS && part < whole;
+            sp->box_by_chunk = (whole > BOX_FLOATS || p->parts > 1) && part < whole;
             sp->u_floats = sp->box_by_chunk ? part : whole;
             return;
         }
@@ -373,7 +432,7 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
     sp->u_mode = WF_FROM_GATHER;
     const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
     sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    wf_unit_in_sum(p, sp->s, &sp->u);
+                    wf_side_unit_in_sum(p, sp->s, &sp->u);
     const int64_t target = most(64, U_FLOATS / p->m_rows);
     if (target < sp->chunk_k) choose_chunk(p, sp, target);
     sp->u_floats = (p->m_rows + 16) * (sp->chunk_k + 16);
@@ -382,17 +441,16 @@ static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp) {
     memset(sp, 0, sizeof *sp);
     sp->s = &p->c->source[i];
-    sp->n_k = sum_extent(sp->s);
+    sp->n_k = sp->k_rows = wf_sum_extent(sp->s);
     wf_side_read(p->c, sp->s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &sp->u);
     if (!sp->s->packed)
         wf_side_read(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
-    sp->k_rows = sp->n_k;
-    if (p->parts) {
+    if (p->cells) {
         sp->pairs = wf_contract_pairs(sp->s);
-        sp->k_rows = sp->pairs.cells * p->parts;
+        sp->k_rows = sp->pairs.cells * p->cells;
     }
     place_v(p, sp);
-    if (!p->parts) {
+    if (!p->cells) {
         place_u(p, sp);
         return;
     }
@@ -420,13 +478,13 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
     memset(sp, 0, sizeof *sp);
     p->c = c;
     sp->s = &c->source[0];
-    sp->n_k = sp->k_rows = sum_extent(sp->s);
+    sp->n_k = sp->k_rows = wf_sum_extent(sp->s);
     wf_loops_sort(p, sp->s->batch_loops, sp->s->col_loops);
     wf_side_read(c, sp->s, true, b, &sp->v);
-    p->parts = parts_of(c);
-    if (!p->parts) return;
+    p->cells = cells_in(c);
+    if (!p->cells) return;
     sp->pairs = wf_contract_pairs(sp->s);
-    sp->k_rows = sp->pairs.cells * p->parts;
+    sp->k_rows = sp->pairs.cells * p->cells;
     wf_range r;
     memset(&r, 0, sizeof r);
     for (int k = 0; k < sp->s->n_sum; k++) r.n[c->rank + k] = sp->s->sum[k];
@@ -435,48 +493,70 @@ void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_con
 
 /* --- orientation ------------------------------------------------------------------------------ */
 
-/* Rough cycles: multiply-adds on padded columns, stores, and copies of both operands. */
+/* Few columns leave most of a panel empty; vectors along k are full, if U is contiguous in it. */
+static bool may_dot(const wf_contract_plan *p) {
+    if (p->cells || p->n > DOT_COLUMNS || p->m < 16) return false;
+    for (int i = 0; i < p->c->n_sources; i++) {
+        const wf_contract_source *s = &p->c->source[i];
+        wf_side u;
+        wf_side_read(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
+        const int run = wf_side_run(p, s, &u);
+        if (s->packed || run < 0 || s->sum[run] < DOT_RUN || p->n * wf_sum_extent(s) > DOT_V)
+            return false;
+    }
+    return true;
+}
+
+/* Cycles of one k over all tiles: multiply-adds of a tile, its loads, and the latency of few. */
+static double tile_cycles(const wf_contract_plan *p) {
+    const double tiles = (double)ceil_div(p->m, WF_TILE_M), rows = (double)p->m / tiles;
+    const int64_t panels = p->n_inner / WF_PANEL, rest = p->n_inner % WF_PANEL;
+    double sum = 0;
+    for (int nv = 1; nv <= 2; nv++) {
+        const double n = (double)(nv == 2 ? panels + (rest > 16) : rest > 0 && rest <= 16);
+        const double work = rows * nv, loads = rows + nv, latency = 8;
+        const double most_of = work > loads ? work : loads;
+        sum += n * (most_of > latency ? most_of : latency) / 2;
+    }
+    return sum * tiles * (double)p->n_outer;
+}
+
+/* Cycles to copy an element that a nest copies in runs. */
+static double copy_cycles(const wf_contract_plan *p, const wf_side *s, const int *loop, int n) {
+    const int last = n ? loop[n - 1] : -1;
+    if (last < 0 || s->step[last] != 1 || !s->linear) return s->linear ? 2.0 : 4.0;
+    return 0.2 + 8.0 / (double)p->c->out[last];
+}
+
+/* Rough cycles: tiles, stores, and copies of both operands. */
 static double cost_of(const wf_contract_plan *p) {
     const bool unit_out = p->n_n == 0 || p->n == 1 ||
                           p->call->out.stride[p->n_loop[p->n_n - 1]] == 1;
+    const double m = (double)p->m, n = (double)p->n;
     double cost = 0;
     for (int i = 0; i < p->c->n_sources; i++) {
         const wf_contract_source *s = &p->c->source[i];
         wf_side u, v;
         wf_side_read(p->c, s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &u);
-        const double m = (double)p->m, n = (double)p->n, k = (double)sum_extent(s);
-        const double columns = (double)(p->n_outer * round16(p->n_inner));
-        cost += m * columns * k / 32 + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
-        const bool u_unit = wf_unit_in_sum(p, s, &u) || wf_unit_in(&u, p, p->m_loop, p->n_m);
-        cost += (u_unit ? u.linear ? 0.1 : 0.4 : 1.5) * m * k;
+        const double k = (double)wf_sum_extent(s);
+        if (p->dot) cost += m * n * (k / 28 + 10 * (1 + k / CHUNK_K_DOT));
+        else cost += tile_cycles(p) * k + (unit_out ? 0.1 : 2.0) * m * n * (1 + k / CHUNK_K_MOVING);
+        const bool u_unit = wf_side_unit_in_sum(p, s, &u) ||
+                            wf_side_unit_in(&u, p, p->m_loop, p->n_m);
+        cost += (u_unit ? u.inside ? 0.05 : u.linear ? 0.2 : 0.4 : 1.5) * m * k;
         if (s->packed) continue;
         wf_side_read(p->c, s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &v);
-        const bool v_unit = wf_unit_in(&v, p, p->n_loop, p->n_n);
-        const double times = p->flat && !may_pack(p, s, &v) ? 1 + m / M_MOST : 1;
-        cost += (v_unit ? v.linear ? 0.2 : 0.5 : 2.0) * k * n * times;
+        if (p->dot) cost += 2 * k * n;
+        else if (may_pack(p, s, &v)) cost += copy_cycles(p, &v, p->n_loop, p->n_n) * k * n;
+        else if (p->flat && !may_stay(p, &v))
+            cost += copy_cycles(p, &v, p->n_loop, p->n_n) * k * n * (1 + m / M_MOST);
+        else cost += 0.1 * k * n;
     }
     return cost * (double)p->batch;
 }
 
-/* Also bounds all products of extents below, which are parts of the number of terms. */
-static bool plain_enough(const wf_call *call) {
-    const wf_contract_attr *c = call->attr;
-    const int64_t count = wf_shape_count(&call->out.shape);
-    if ((call->out.dtype != WF_F32 && !c->compute) || count <= 0) return false;
-    for (int i = 0; i < c->n_sources; i++) {
-        const wf_contract_source *s = &c->source[i];
-        int64_t terms = count;
-        if (s->n_guards) return false;
-        if (s->packed && call->in[2 * i + 1].stride[0] != 1) return false;
-        for (int k = 0; k < s->n_sum; k++)
-            if (s->sum[k] == 0 || !wf_mul_i64(terms, s->sum[k], &terms)) return false;
-        if (terms > INT64_C(1) << 50) return false;
-    }
-    return true;
-}
-
 bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
-    if (!plain_enough(call)) return false;
+    if (!wf_loops_plain(call)) return false;
     wf_contract_plan q[2];
     double cost[2] = {0, 0};
     bool ok[2];
@@ -485,18 +565,22 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         q[side].call = call;
         q[side].c = call->attr;
         q[side].u_side = side;
-        q[side].parts = parts_of(call->attr);
+        q[side].cells = cells_in(call->attr);
         wf_loops_classify(&q[side]);
         ok[side] = wf_loops_agree(&q[side]);
         if (!ok[side]) continue;
         wf_loops_order(&q[side]);
         choose_columns(&q[side]);
         cost[side] = cost_of(&q[side]);
+        q[side].dot = may_dot(&q[side]);
+        const double other = q[side].dot ? cost_of(&q[side]) : cost[side];
+        q[side].dot &= other < cost[side];
+        cost[side] = other < cost[side] ? other : cost[side];
     }
     if (!ok[0] && !ok[1]) return false;
     *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
-    p->n_blocks = p->panel_splits = 1;
-    choose_blocks(p);
+    p->n_blocks = p->panel_splits = p->parts = 1;
+    if (p->dot || !choose_parts(p)) choose_blocks(p);
     if (call->out.dtype == WF_BF16) p->wide_columns = panels_of_block(p) * WF_PANEL;
     p->max_segs = 1;
     for (int i = 0; i < p->c->n_sources; i++) {
@@ -505,8 +589,8 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
         p->u_floats = most(p->u_floats, sp.u_floats);
         p->v_floats = most(p->v_floats, sp.v_floats);
         p->stage_floats = most(p->stage_floats, sp.stage_floats);
-        p->max_segs = most(p->max_segs, sp.chunk_k * (p->parts == 2 ? 3 : 1));
-        p->shared_floats += sp.packed_floats;
+        p->max_segs = most(p->max_segs, sp.chunk_k * (p->cells == 2 ? 3 : 1));
+        p->packed_floats += sp.packed_floats;
     }
     return true;
 }

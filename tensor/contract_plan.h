@@ -52,6 +52,7 @@ typedef struct wf_source_plan {
     bool rows_form;            /* which micro kernel: k contiguous in U, or m */
     wf_pairs pairs;            /* in cells */
     int64_t n_k, k_rows;       /* rows of a panel: n_k, or cells of all parts */
+    int run;                   /* dot: the sum loop U is contiguous in; innermost in V */
     int chunk_loop;            /* sum loops before it are fixed in a chunk, those after it whole */
     int64_t chunk_step;        /* steps of the chunk loop in a chunk */
     int64_t chunk_k;           /* most k in a chunk */
@@ -64,32 +65,39 @@ typedef struct wf_contract_plan {
     const wf_call *call;
     const wf_contract_attr *c;
     int u_side;                          /* 0: U is A */
-    int parts;                           /* 0: f32; of cells: 1, f32x3: 2 */
+    int cells;                           /* their parts: bf16 1, f32x3 2; 0: f32, floats */
     int n_batch, n_m, n_n;               /* output loops by class, outermost first */
     int batch_loop[WF_MAX_RANK], m_loop[WF_MAX_RANK], n_loop[WF_MAX_RANK];
     uint32_t batch_mask, n_mask;
     int64_t batch, m, n;                 /* extents */
     bool flat;                           /* all column loops flattened into panels */
+    bool dot;                            /* few columns: vectors along k, V packed as [n][k] */
     int64_t n_inner, n_outer, n_panels;  /* panels: n_outer for each block of n_inner */
     int m_chunk_loop;                    /* index into m_loop */
     int64_t m_chunk_step, m_rows;        /* most rows of a block */
     int64_t m_blocks, n_blocks;
     int64_t panel_splits;                /* blocks of the outer column loops for each inner block */
+    int64_t parts;                       /* ranges of chunks, summed apart and then added */
+    int64_t chunks;                      /* of all sources, if there are several parts */
     int64_t u_floats, v_floats, max_segs; /* scratch, largest over sources */
     int64_t stage_floats;
-    int64_t shared_floats;
     int64_t wide_columns; /* of a block, if the result is bf16: it is summed in f32 beside it */
+    int64_t packed_floats, part_floats;  /* shared: V packed; each part but the first */
 } wf_contract_plan;
 
 /* False: no plan (f64, guards, empty extents, mixed packing): evaluate by reference. */
 bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call);
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp);
+/* How many chunks a source is computed in. */
+int64_t wf_contract_plan_chunks(const wf_source_plan *sp);
 
 /* Classes and V for packing B of source 0 of `c` by its batch_loops and col_loops. */
 void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_contract_attr *c,
                            const wf_array *b);
-/* Panel i (batch-major) of V of a source, all k of it: k_rows rows of WF_PANEL floats or cells.
- * `stage`: room for sp->stage_floats. */
+/* Panel i (batch-major) of V of a source, all k of it: k_rows rows of WF_PANEL floats or cells, or
+ * for `dot` a matrix of the batch, n columns of n_k floats. Its floats: */
+int64_t wf_contract_panel_floats(const wf_contract_plan *p, const wf_source_plan *sp);
+/* `stage`: room for sp->stage_floats. */
 void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp, int64_t i,
                             float *stage, float *dst);
 
@@ -110,6 +118,14 @@ int wf_unit_axis(const wf_side *side);
 
 void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
                   const wf_array *array, wf_side *side);
+/* Some of n output loops, or some sum loop of more than one step, is contiguous (or there is
+ * nothing to sum). */
+bool wf_side_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n);
+bool wf_side_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
+                         const wf_side *side);
+/* The longest sum loop that a linear side is contiguous in, as an index into the sum loops; -1. */
+int wf_side_run(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *side);
+int64_t wf_sum_extent(const wf_contract_source *s);
 
 /* The only axis of a linear side that loop l moves along; -1 if there is none or are several. */
 int wf_side_axis(const wf_side *side, int l);
@@ -140,6 +156,8 @@ int64_t wf_stage_floats(const wf_contract_plan *p, const wf_source_plan *sp, con
 
 /* --- contract_classes.c ----------------------------------------------------------------------- */
 
+/* Whether the call may have a plan at all. */
+bool wf_loops_plain(const wf_call *call);
 /* The classes of all output loops, for the operand that is U by p->u_side. */
 void wf_loops_classify(wf_contract_plan *p);
 /* The same, given the loops of batch and columns. */
@@ -148,8 +166,5 @@ void wf_loops_sort(wf_contract_plan *p, uint32_t batch, uint32_t columns);
 bool wf_loops_agree(const wf_contract_plan *p);
 /* Puts contiguous loops last in their class. */
 void wf_loops_order(wf_contract_plan *p);
-/* True if a side is contiguous along one of these output loops; along a sum loop. */
-bool wf_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n);
-bool wf_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *side);
 
 #endif

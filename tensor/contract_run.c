@@ -1,11 +1,13 @@
 /* The fast path of contractions: one driver for every direction and instruction set.
  *
- * Phase 0 packs each V that is packed as a whole, a panel a piece. In phase 1 a piece is a matrix
+ * Phase 0 packs each V that is packed as a whole, a panel a piece. In phase 2 a piece is a matrix
  * of the batch, a block of rows and a block of panels; for each source and each chunk of k it
  * brings U and V into place and calls the micro kernel for every panel and every tile of rows,
  * which adds to the output. Each element of the output is summed by one piece, in the order of
- * sources, chunks and k: the same bits for every number of threads. Contractions without a matrix
- * in them go to contract_lanes.c.
+ * sources, chunks and k: the same bits for every number of threads. Where the plan has several
+ * parts, phase 1 does that for each range of chunks, and phase 2 adds the parts in order.
+ * Contractions without a matrix in them go to contract_lanes.c. Those with divisors come here in
+ * parts (contract_fast.c).
  *
  * What no plan covers (f64, guards) is cut into ranges of the reference evaluation. */
 #include <string.h>
@@ -13,9 +15,10 @@
 #include "tensor/contract_lanes.h"
 #include "tensor/contract_piece.h"
 #include "tensor/kernels/cells.h"
+#include "tensor/contract_stride.h"
 #include "tensor/kernels/contract_gather.h"
 
-enum { REFERENCE_PIECES = 64 };
+enum { REFERENCE_PIECES = 64, ADD_FLOATS = 4096 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -55,7 +58,7 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     return used;
 }
 
-/* --- tiles and segments ----------------------------------------------------------------------- */
+/* --- tiles ------------------------------------------------------------------------------------ */
 
 /* Offsets of every row of the block, by U's steps or the output's strides. */
 static void fill_rows(const wf_piece *w, const int64_t *step, int64_t *to) {
@@ -86,7 +89,7 @@ static int64_t linear_run(const int64_t *at, int64_t from, int64_t limit) {
 static int64_t tile_rows(const wf_piece *w, int64_t run) {
     if (w->large && run >= WF_TILE_LARGE) return WF_TILE_LARGE;
     if (w->large && run >= WF_TILE_HALF) return WF_TILE_HALF;
-    return ceil_div(run, ceil_div(run, w->kernels->max_m));
+    return ceil_div(run, ceil_div(run, w->p->dot ? WF_DOT_M : w->kernels->max_m));
 }
 
 /* Cuts the rows where U is not linear, and those runs into tiles of nearly one size. */
@@ -106,85 +109,6 @@ static void cut_tiles(wf_piece *w, const wf_loaded *x) {
             run -= n;
         }
     }
-}
-
-/* The segments of f32x3: hi hi, hi lo and lo hi of each. */
-static void three_products(const wf_piece *w, wf_loaded *x) {
-    for (int64_t s = x->n_seg - 1; s >= 0; s--) {
-        const int64_t u = w->u_seg[s], v = w->v_seg[s];
-        for (int i = 0; i < 3; i++) {
-            w->u_seg[3 * s + i] = u + (i == 2 ? x->u_lo : 0);
-            w->v_seg[3 * s + i] = v + (i == 1 ? x->v_lo : 0);
-        }
-    }
-    x->n_seg *= 3;
-}
-
-/* The sum loops of the chunk, or their part in `part`, as segments of one strided run each. */
-static void cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) {
-    const int rank = w->p->c->rank, n_sum = x->sp->s->n_sum;
-    const int64_t *n = part->n + rank, *us = x->u_step + rank, *vs = x->v_step + rank;
-    bool in_run[WF_CONTRACT_SUMS] = {false};
-    int run = -1;
-    x->u_shift = x->v_shift = 0;
-    for (int k = 0; k < n_sum; k++) {
-        x->u_shift += (part->lo[rank + k] - x->r.lo[rank + k]) * us[k];
-        x->v_shift += (part->lo[rank + k] - x->r.lo[rank + k]) * vs[k];
-        if (n[k] > 1 && (!x->sp->rows_form || us[k] == 1) && (run < 0 || n[k] >= n[run])) run = k;
-    }
-    x->len = 1;
-    x->ak = x->bk = 0;
-    if (run >= 0) {
-        x->len = n[run];
-        x->ak = us[run];
-        x->bk = vs[run];
-        in_run[run] = true;
-        for (int k = n_sum - 1; k >= 0; k--)
-            if (!in_run[k] && n[k] > 1 && us[k] == x->ak * x->len && vs[k] == x->bk * x->len) {
-                in_run[k] = true;
-                x->len *= n[k];
-                k = n_sum;
-            }
-    }
-    x->n_seg = 1;
-    w->u_seg[0] = w->v_seg[0] = 0;
-    for (int k = 0; k < n_sum; k++) {
-        if (in_run[k] || n[k] == 1) continue;
-        for (int64_t s = x->n_seg * n[k] - 1; s >= 0; s--) {
-            w->u_seg[s] = w->u_seg[s / n[k]] + s % n[k] * us[k];
-            w->v_seg[s] = w->v_seg[s / n[k]] + s % n[k] * vs[k];
-        }
-        x->n_seg *= n[k];
-    }
-    if (w->p->parts == 2) three_products(w, x);
-}
-
-/* Segments of the part of the chunk in which V, at these outer columns, has elements. Padding adds
- * nothing to a weight gradient, so it is left out instead of copied. */
-static void clip_segments(const wf_piece *w, wf_loaded *x, const int64_t *column) {
-    const wf_contract_plan *p = w->p;
-    const wf_side *v = &x->sp->v;
-    wf_range part = x->r;
-    bool empty = false;
-    for (int j = 0; j < v->rank; j++) {
-        int64_t at = v->offset[j];
-        int loop = -1;
-        for (int l = 0; l < p->c->rank; l++) at += v->coef[j][l] * column[l];
-        for (int k = 0; k < x->sp->s->n_sum; k++)
-            if (v->coef[j][p->c->rank + k]) loop = p->c->rank + k;
-        const int64_t limit = v->array->shape.dim[j];
-        if (loop < 0) {
-            empty |= at < 0 || at >= limit;
-            continue;
-        }
-        int64_t lo = part.lo[loop], hi = lo + part.n[loop];
-        wf_nest_cut(at, v->coef[j][loop], limit, &lo, &hi);
-        empty |= hi <= lo;
-        part.lo[loop] = lo;
-        part.n[loop] = hi - lo;
-    }
-    if (!empty) cut_segments(w, x, &part);
-    if (empty) x->n_seg = x->u_shift = x->v_shift = 0;
 }
 
 /* --- computing -------------------------------------------------------------------------------- */
@@ -284,9 +208,30 @@ static void compute_panel(const wf_piece *w, const wf_loaded *x, int64_t v_at, f
     }
 }
 
+/* All columns of a chunk along k in vectors; WF_DOT_N of them at a time, in groups of one size. */
+static void compute_dot(const wf_piece *w, wf_loaded *x, float *out, bool add) {
+    const wf_contract_plan *p = w->p;
+    const wf_tile_table *table = w->kernels->dot[1][1] ? w->kernels : &wf_tile_plain;
+    const int64_t each = ceil_div(p->n, ceil_div(p->n, WF_DOT_N));
+    int64_t col[WF_PANEL];
+    panel_columns(p, 0, 0, p->n, col);
+    for (int64_t i = 0; i < w->n_tiles; i++) {
+        const wf_tile *t = &w->tiles[i];
+        for (int64_t j = 0; j < p->n; j += each)
+            table->dot[t->rows][least(each, p->n - j)](
+                x->u + t->u, t->um, w->u_seg, x->v + j * x->sp->n_k, x->sp->n_k, w->v_seg, x->n_seg,
+                x->len, w->tile_space + j);
+        scatter(w, t, out, col, p->n, add);
+    }
+}
+
 static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add) {
     const wf_contract_plan *p = w->p;
-    if (!x->sp->clipped) cut_segments(w, x, &x->r);
+    if (!x->sp->clipped) wf_cut_segments(w, x, &x->r);
+    if (p->dot) {
+        compute_dot(w, x, out, add);
+        return;
+    }
     for (int64_t i = w->first_inner; i < w->last_inner; i++)
         for (int64_t o = w->first_outer; o < w->last_outer; o++) {
             int64_t col[WF_PANEL], at[WF_CONTRACT_LOOPS];
@@ -303,7 +248,7 @@ static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add)
             } else {
                 memcpy(at, w->out.lo, sizeof w->out.lo);
             }
-            if (x->sp->clipped) clip_segments(w, x, at);
+            if (x->sp->clipped) wf_clip_segments(w, x, at);
             compute_panel(w, x, v, out, col, unit, n, add);
         }
 }
@@ -337,22 +282,30 @@ static void run_source(wf_piece *w, int i, const float *packed, float *out) {
     if (sp.given) packed = p->call->in[2 * i + 1].data;
     bool first = true;
     do {
+        const int64_t at = w->chunk++;
+        if (p->parts > 1 && (at < w->first_chunk || at >= w->last_chunk)) continue;
         wf_load_u(w, &x, first, r);
         x.r = wf_cell_range(p, &sp, &r);
         wf_load_v(w, &x, r, packed);
-        if (first || sp.u_mode != WF_FROM_BOX) cut_tiles(w, &x);
-        compute_chunk(w, &x, out, i > 0 || !first);
+        if (first || sp.u_mode != WF_FROM_BOX || sp.box_by_chunk) cut_tiles(w, &x);
+        compute_chunk(w, &x, out, at != w->first_chunk);
         first = false;
     } while (next_chunk(p, &sp, &r));
 }
 
-static int64_t n_pieces(const wf_contract_plan *p) { return p->batch * p->m_blocks * p->n_blocks; }
+static int64_t n_pieces(const wf_contract_plan *p) {
+    return p->parts * p->batch * p->m_blocks * p->n_blocks;
+}
 
 /* Loop ranges and panels of piece i. False: an empty one. */
 static bool locate(wf_piece *w, int64_t i) {
     const wf_contract_plan *p = w->p;
     int64_t n_block = i % p->n_blocks, m_block = i / p->n_blocks % p->m_blocks;
-    int64_t batch = i / p->n_blocks / p->m_blocks;
+    int64_t batch = i / p->n_blocks / p->m_blocks % p->batch;
+    w->part = i / p->n_blocks / p->m_blocks / p->batch;
+    w->chunk = 0;
+    w->first_chunk = p->chunks * w->part / p->parts;
+    w->last_chunk = p->chunks * (w->part + 1) / p->parts;
     memset(&w->out, 0, sizeof w->out);
     for (int l = p->n_batch - 1; l >= 0; l--) {
         w->out.lo[p->batch_loop[l]] = batch % p->c->out[p->batch_loop[l]];
@@ -382,10 +335,10 @@ static bool locate(wf_piece *w, int64_t i) {
 }
 
 static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
-                    const float *shared) {
-    wf_piece w = {.p = p, .kernels = p->parts ? wf_tile_cells_for(wf_isa_get())
+                    float *shared) {
+    wf_piece w = {.p = p, .kernels = p->cells ? wf_tile_cells_for(wf_isa_get())
                                               : wf_tile_table_for(wf_isa_get())};
-    w.large = p->parts ? wf_tile_large_for(wf_isa_get()) : NULL;
+    w.large = p->cells ? wf_tile_large_for(wf_isa_get()) : NULL;
     lay_out(&w, p, scratch);
     if (w.large) w.large->begin();
     for (int64_t i = first; i < last; i++) {
@@ -397,7 +350,9 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
             for (int64_t row = 0; row < w.rows; row++) w.m_out[row] = row * p->wide_columns;
         } else {
             fill_rows(&w, p->call->out.stride, w.m_out);
-            out = (float *)p->call->out.data + at;
+            out = w.part > 0 ? shared + p->packed_floats + (w.part - 1) * p->part_floats
+                             : p->call->out.data;
+            out += at;
         }
         const float *packed = shared;
         for (int s = 0; s < p->c->n_sources; s++) {
@@ -411,11 +366,28 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
     if (w.large) w.large->end();
 }
 
+static int64_t add_pieces(const wf_contract_plan *p) {
+    return p->parts > 1 ? ceil_div(wf_shape_count(&p->call->out.shape), ADD_FLOATS) : 0;
+}
+
+/* Adds the parts to the first one, which is in the output. */
+static void add_parts(const wf_contract_plan *p, int64_t first, int64_t last, const float *shared) {
+    const int64_t n = wf_shape_count(&p->call->out.shape);
+    float *out = p->call->out.data;
+    for (int64_t at = first * ADD_FLOATS; at < n && at < last * ADD_FLOATS; at += ADD_FLOATS) {
+        const int64_t end = least(n, at + ADD_FLOATS);
+        for (int64_t k = 0; k + 1 < p->parts; k++) {
+            const float *part = shared + k * p->part_floats;
+            for (int64_t i = at; i < end; i++) out[i] += part[i];
+        }
+    }
+}
+
 /* --- packing in the first phase --------------------------------------------------------------- */
 
 static int64_t pack_pieces(const wf_contract_plan *p) {
     int64_t n = 0;
-    for (int i = 0; i < p->c->n_sources && p->shared_floats; i++) {
+    for (int i = 0; i < p->c->n_sources && p->packed_floats; i++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, i, &sp);
         if (sp.packed_floats) n += p->batch * ceil_div(p->n, WF_PANEL);
@@ -433,7 +405,8 @@ static void pack(const wf_contract_plan *p, int64_t first, int64_t last, void *s
         if (!sp.packed_floats) continue;
         const int64_t n = p->batch * ceil_div(p->n, WF_PANEL);
         for (int64_t i = first < 0 ? 0 : first; i < last && i < n; i++)
-            wf_contract_pack_panel(p, &sp, i, w.stage, shared + i * sp.k_rows * WF_PANEL);
+            wf_contract_pack_panel(p, &sp, i, w.stage,
+                                   shared + i * wf_contract_panel_floats(p, &sp));
         first -= n;
         last -= n;
         shared += sp.packed_floats;
@@ -457,9 +430,12 @@ static int64_t pieces(const wf_call *c, int phase) {
     wf_contract_plan p;
     wf_lanes l;
     switch (choose(c, &p, &l)) {
-    case BY_TILES: return phase ? n_pieces(&p) : pack_pieces(&p);
-    case BY_LANES: return phase ? wf_lanes_pieces(&l) : 0;
-    default: return phase ? least(wf_shape_count(&c->out.shape), REFERENCE_PIECES) : 0;
+    case BY_TILES:
+        if (phase == 0) return pack_pieces(&p);
+        if (phase == 1) return p.parts > 1 ? n_pieces(&p) : 0;
+        return p.parts > 1 ? add_pieces(&p) : n_pieces(&p);
+    case BY_LANES: return phase == 2 ? wf_lanes_pieces(&l) : 0;
+    default: return phase == 2 ? least(wf_shape_count(&c->out.shape), REFERENCE_PIECES) : 0;
     }
 }
 
@@ -476,7 +452,8 @@ static size_t scratch_bytes(const wf_call *c) {
 static size_t shared_bytes(const wf_call *c) {
     wf_contract_plan p;
     wf_lanes l;
-    return choose(c, &p, &l) == BY_TILES ? (size_t)p.shared_floats * sizeof(float) : 0;
+    if (choose(c, &p, &l) != BY_TILES) return 0;
+    return (size_t)(p.packed_floats + (p.parts - 1) * p.part_floats) * sizeof(float);
 }
 
 static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
@@ -486,6 +463,8 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
     const way by = choose(c, &p, &l);
     if (by == BY_TILES && phase == 0) {
         pack(&p, first, last, scratch, shared);
+    } else if (by == BY_TILES && phase == 2 && p.parts > 1) {
+        add_parts(&p, first, last, (float *)shared + p.packed_floats);
     } else if (by == BY_TILES) {
         compute(&p, first, last, scratch, shared);
     } else if (by == BY_LANES) {
@@ -531,8 +510,11 @@ static bool slices_lead(const wf_call *call) {
 /* A block is a piece that has all columns of its rows. */
 static bool row_form(const wf_call *c, wf_row_form *out) {
     wf_contract_plan p;
+    wf_stride_split split;
     wf_lanes l;
-    if (choose(c, &p, &l) != BY_TILES || p.n_blocks != 1 || !rows_lead(&p)) return false;
+    if (wf_stride_split_make(&split, c)) return false;
+    if (choose(c, &p, &l) != BY_TILES || p.n_blocks != 1 || p.parts != 1 || !rows_lead(&p))
+        return false;
     *out = (wf_row_form){.rows = p.batch * p.m, .blocks = p.batch * p.m_blocks};
     if (p.u_side == 0 && slices_lead(c)) {
         out->lead = p.c->out[0];
@@ -553,17 +535,17 @@ static void row_block(const wf_call *c, int64_t i, int64_t *first, int64_t *rows
 }
 
 static void run_block(const wf_call *c, const wf_row_block *b, void *scratch, void *shared) {
-    run(c, 1, b->index, b->index + 1, scratch, shared);
+    run(c, 2, b->index, b->index + 1, scratch, shared);
 }
 
-static const wf_row_kernel by_rows = {.form = row_form, .block = row_block, .run = run_block};
+const wf_row_kernel wf_contract_by_rows = {.form = row_form, .block = row_block, .run = run_block};
 
-const wf_fast wf_contract_fast = {
+const wf_fast wf_contract_whole = {
     .applicable = applicable,
-    .phases = 2,
+    .phases = 3,
     .pieces = pieces,
     .scratch_bytes = scratch_bytes,
     .shared_bytes = shared_bytes,
     .run = run,
-    .by_rows = &by_rows,
+    .by_rows = &wf_contract_by_rows,
 };

@@ -1,7 +1,10 @@
-/* One operand of a source seen from its loops: extents, steps, and the box that it is read from. */
+/* The operands of a source as seen by a plan: relations as coefficients of its loops, where they
+ * are contiguous, and the boxes they are copied to. */
+#include "tensor/contract_plan.h"
+
 #include <string.h>
 
-#include "tensor/contract_plan.h"
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
                   const wf_array *array, wf_side *side) {
@@ -50,13 +53,44 @@ int64_t wf_box_of(const wf_side *side, const wf_range *r, int n_loops, int unit,
     }
     if (side->rank == 0) return pad;
     box->stride[unit] = 1;
-    size = ((box->n[unit] + pad - 1) / pad) * pad;
+    size = ceil_div(box->n[unit], pad) * pad;
     for (int j = side->rank - 1; j >= 0; j--) {
         if (j == unit) continue;
         box->stride[j] = size;
         size *= box->n[j];
     }
     return size;
+}
+
+bool wf_side_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n) {
+    for (int i = 0; i < n; i++)
+        if (p->c->out[loop[i]] > 1 && side->step[loop[i]] == 1) return true;
+    return false;
+}
+
+bool wf_side_unit_in_sum(const wf_contract_plan *p, const wf_contract_source *s,
+                         const wf_side *side) {
+    bool any = false;
+    for (int k = 0; k < s->n_sum; k++) {
+        any |= s->sum[k] > 1;
+        if (s->sum[k] > 1 && side->step[p->c->rank + k] == 1) return true;
+    }
+    return !any;
+}
+
+int64_t wf_sum_extent(const wf_contract_source *s) {
+    int64_t k = 1;
+    for (int i = 0; i < s->n_sum; i++) k *= s->sum[i];
+    return k;
+}
+
+int wf_side_run(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *u) {
+    int run = -1;
+    for (int k = 0; k < s->n_sum && u->linear && u->rank > 0; k++)
+        if (u->coef[wf_unit_axis(u)][p->c->rank + k] == 1 && u->step[p->c->rank + k] == 1 &&
+            (run < 0 || s->sum[k] > s->sum[run]))
+            run = k;
+    return run;
 }
 
 /* --- cells ------------------------------------------------------------------------------------ */
@@ -101,7 +135,7 @@ int64_t wf_pair_box_of(const wf_side *side, const wf_range *r, int n_loops, int 
 wf_range wf_cell_range(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r) {
     wf_range c = *r;
     const int rank = p->c->rank, n_sum = sp->s->n_sum, l = rank + sp->pairs.loop;
-    if (!p->parts || n_sum == 0) return c;
+    if (!p->cells || n_sum == 0) return c;
     if (sp->pairs.loop >= 0) {
         c.lo[l] /= 2;
         c.n[l] = (c.n[l] + 1) / 2;

@@ -63,6 +63,9 @@ WF_API const char *wf_graph_scope_text(const wf_graph *g, uint32_t scope); /* ""
 WF_API uint32_t wf_graph_scope_of(wf_graph *g, const char *path);
 /* The scope `scope` with "'" appended to its path: gradients of its nodes. */
 WF_API uint32_t wf_graph_scope_prime(wf_graph *g, uint32_t scope);
+/* The length of the part of a path that names its region (wf_recompute_begin), the outermost one; 0
+ * if it lies in none. Gradients of what lies there have that part too. */
+size_t wf_scope_region(const char *path);
 
 /* Leaves. */
 typedef enum wf_leaf_kind { WF_LEAF_INPUT, WF_LEAF_BOUND, WF_LEAF_CONST } wf_leaf_kind;

@@ -16,6 +16,7 @@ typedef struct wf_scopes {
     uint32_t *stack;    /* (depth) enclosing scopes */
     uint32_t depth, stack_cap;
     uint32_t current;
+    uint32_t regions;   /* of wf_recompute_begin so far */
 } wf_scopes;
 bool wf_scopes_init(wf_scopes *s, wf_arena *mem);
 bool wf_scopes_copy(wf_scopes *s, wf_arena *mem, const wf_scopes *from);

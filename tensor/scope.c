@@ -97,6 +97,40 @@ void wf_scope_pop(wf_graph *g) {
     g->scopes.current = g->scopes.stack[--g->scopes.depth];
 }
 
+/* --- regions ---------------------------------------------------------------------------------- */
+
+static const char region[] = "recompute";
+
+/* Whether the component at `c` is a region's, "recompute" and a number; *end: past it. */
+static bool is_region(const char *c, const char **end) {
+    if (strncmp(c, region, sizeof region - 1) != 0) return false;
+    c += sizeof region - 1;
+    const size_t digits = strspn(c, "0123456789");
+    *end = c + digits;
+    return digits > 0 && (!**end || **end == '/' || **end == '\'');
+}
+
+size_t wf_scope_region(const char *path) {
+    const char *end;
+    for (const char *c = path; c; c = strchr(c, '/')) {
+        c += c != path;
+        if (is_region(c, &end)) return (size_t)(end - path);
+    }
+    return 0;
+}
+
+void wf_recompute_begin(wf_graph *g) {
+    if (g) wf_scope_push(g, "%s%u", region, g->scopes.regions++);
+}
+
+void wf_recompute_end(wf_graph *g) {
+    if (!g) return;
+    const char *path = g->scopes.text[g->scopes.current], *last = strrchr(path, '/'), *end;
+    if (!is_region(last ? last + 1 : path, &end) || *end)
+        wf_graph_fail(g, "wf_recompute_end without a wf_recompute_begin");
+    else wf_scope_pop(g);
+}
+
 uint32_t wf_graph_set_scope(wf_graph *g, uint32_t scope) {
     const uint32_t old = g->scopes.current;
     if (scope < g->scopes.n) g->scopes.current = scope;

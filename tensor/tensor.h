@@ -47,6 +47,29 @@ WF_API wf_tensor wf_graph_fail(wf_graph *g, const char *format, ...) WF_PRINTF(2
 WF_API void wf_scope_push(wf_graph *g, const char *format, ...) WF_PRINTF(2, 3);
 WF_API void wf_scope_pop(wf_graph *g);
 
+/* Time for memory: values that are computed between begin and end, and that only the gradients of
+ * what lies there read later, are not kept for them but computed again when the first gradient
+ * reads one - as torch.utils.checkpoint, with the same bits, random values too. What lies outside
+ * and is read inside is kept, and so is what is read outside. So a deep model of n blocks, each
+ * between a begin and an end, keeps what is between the blocks, and the values of one block:
+ *
+ *   wf_tensor x = wf_full(g, WF_F32, WF_SHAPE(64, 32), 0.5);
+ *   for (int i = 0; i < 8; i++) {
+ *       wf_recompute_begin(g);
+ *       wf_params_push(p, "block%d", i);
+ *       wf_tensor h = wf_tanh(wf_nn_linear(p, "wide", x, (wf_linear_opt){.out = 256}));
+ *       x = wf_add(x, wf_nn_linear(p, "narrow", h, (wf_linear_opt){.out = 32}));
+ *       wf_params_pop(p);
+ *       wf_recompute_end(g);
+ *   }
+ *   wf_nn_adam(p, wf_mean(wf_square(x), (wf_reduce_opt){0}), (wf_optimizer_opt){0});
+ *
+ * It is a scope, "recompute0", "recompute1", .. of the graph, and is found by that name, in graphs
+ * that were written as text too; within another one it means nothing. wf_program_info tells what
+ * is computed again. To keep to a number of bytes instead: wf_compile_opt.memory. */
+WF_API void wf_recompute_begin(wf_graph *g);
+WF_API void wf_recompute_end(wf_graph *g);
+
 /* --- leaves ----------------------------------------------------------------------------------- */
 
 /* A value that the program's user provides before each run; see wf_data in compiler.h. Names of

@@ -209,6 +209,8 @@ static const conv_case conv_cases[] = {
     {1, 3, 3, 5, 7, 3, 3, 1, {.pad = {3, 3}}},
     {1, 20, 20, 3, 16, 7, 7, 1, {.stride = {2, 2}, .pad = {3, 3}}},
     {1, 1, 1, 1, 1, 1, 1, 1, {.groups = 1}},
+    {2, 7, 9, 5, 6, 1, 1, 1, {.stride = {2, 3}}},
+    {1, 9, 8, 6, 4, 4, 2, 2, {.stride = {3, 2}, .pad = {1, 1}}},
 };
 
 static inline int stride_of(const conv_case *k, int i) {

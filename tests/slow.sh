@@ -1,7 +1,7 @@
 #!/bin/sh
-# The slow tests of stopping and resuming: 50 kills at random moments, and a save under fault
-# injection. $1: the build folder. Faults are injected by strace; without it they are skipped, and
-# the output says so.
+# The slow tests of stopping and resuming: 50 kills, 20 SIGINTs and 20 SIGTERMs at random moments,
+# and a save under fault injection. $1: the build folder. Faults are injected by strace; without it
+# they are skipped, and the output says so.
 #
 # A fault is one system call of one save - its n-th write, fsync, rename or open of a file in the
 # run's folder - that fails with EIO or ENOSPC, writes nothing, or at which the process is killed.
@@ -11,7 +11,8 @@ set -u
 B=$1
 program=${WEFT_CONVLSTM:-$B/convlstm}
 export WF_JIT="${WF_JIT:-off}" WEFT_CONVLSTM="$program"
-WEFT_KILLS=${WEFT_KILLS:-50} "$B/weft-tests" -j1 --filter 'convlstm_resume/killed*' || exit 1
+export WEFT_KILLS="${WEFT_KILLS:-50}" WEFT_SIGNALS="${WEFT_SIGNALS:-40}"
+"$B/weft-tests" -j1 --filter 'convlstm_resume/*_at_random_moments' || exit 1
 
 if ! strace -o /dev/null true 2>/dev/null; then
     echo "slow: strace is missing or not allowed here; fault injection is skipped"

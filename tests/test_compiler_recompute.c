@@ -193,3 +193,196 @@ Test(compiler_recompute, the_report) {
     cr_expect_null(p);
     wf_graph_free(g);
 }
+
+/* --- regions ---------------------------------------------------------------------------------- */
+
+static char *dump_of(wf_program *p) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    cr_assert_eq(wf_program_dump(p, f), WF_OK);
+    fclose(f);
+    return text;
+}
+
+/* The example of compiler/recompute_regions.c; the names of scopes are all that it takes. */
+Test(compiler_recompute, the_example_of_regions) {
+    static const char before[] = "%1 f32[256] = input \"x\"\n"
+                                 "%2 f32[256] = tanh %1   # recompute0\n"
+                                 "%3 f32[256] = cumsum %2 {axis=0}   # recompute0\n"
+                                 "%4 f32[256] = cumsum %3 {axis=0}\n"
+                                 "%5 f32[256] = mul %4, %2   # recompute0'\n"
+                                 "outputs %5\n";
+    wf_graph *g;
+    wf_tensor *out;
+    int n;
+    cr_assert_eq(wf_graph_parse(&g, &out, &n, before, strlen(before), (wf_parse_opt){0}), WF_OK);
+    wf_program *p = compiled(g, out, n, 0);
+    char *text = dump_of(p);
+    cr_expect_str_eq(text, "%1 f32[256] = input \"x\"\n"
+                           "%2 f32[256] = tanh %1   # recompute0\n"
+                           "%3 f32[256] = cumsum %2 {axis=0}   # recompute0\n"
+                           "%4 f32[256] = cumsum %3 {axis=0}\n"
+                           "%5 f32[256] = tanh %1   # recompute0\n"
+                           "%6 f32[256] = mul %4, %5   # recompute0'\n"
+                           "outputs %6\n");
+    const wf_program_info i = wf_program_describe(p);
+    cr_expect(i.arena_bytes == 2048 && i.full_bytes == 3072 && i.recomputed == 1, "%zu of %zu",
+              i.arena_bytes, i.full_bytes);
+    free(text);
+    free(out);
+    wf_program_free(p);
+    wf_graph_free(g);
+}
+
+Test(compiler_recompute, an_end_without_a_begin) {
+    wf_graph *g = wf_graph_new();
+    wf_scope_push(g, "a");
+    wf_recompute_begin(g);
+    cr_expect_str_eq(wf_scope_of(wf_full(g, WF_F32, WF_SHAPE(1), 0)), "a/recompute0");
+    wf_recompute_end(g);
+    cr_expect_eq(wf_graph_status(g), WF_OK);
+    wf_recompute_end(g);
+    cr_expect_str_eq(wf_graph_message(g), "a/wf_recompute_end without a wf_recompute_begin");
+    wf_graph_free(g);
+    wf_recompute_begin(NULL);
+    wf_recompute_end(NULL);
+}
+
+enum { N_BLOCKS = 8, ROWS = 64, NARROW = 32, BROAD = 256 };
+
+/* Blocks with dropout, every one in a region if `again`; then their loss, trained by Adam. */
+static wf_tensor blocks(wf_graph *g, wf_params *w, bool again) {
+    wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(ROWS, NARROW));
+    for (int i = 0; i < N_BLOCKS; i++) {
+        if (again) wf_recompute_begin(g);
+        wf_params_push(w, "block%d", i);
+        wf_tensor h = wf_gelu(wf_nn_linear(w, "in", x, (wf_linear_opt){.out = BROAD}));
+        h = wf_mul(h, wf_bernoulli(g, WF_SHAPE(ROWS, BROAD), 0.75, (wf_random_opt){
+                                       .seed = 5, .stream = (uint64_t)i}));
+        h = wf_nn_layer_norm(w, "norm", h, (wf_layer_norm_opt){0});
+        x = wf_add(x, wf_nn_linear(w, "out", wf_tanh(h), (wf_linear_opt){.out = NARROW}));
+        wf_params_pop(w);
+        if (again) wf_recompute_end(g);
+    }
+    const wf_tensor loss = wf_mean(wf_square(x), (wf_reduce_opt){0});
+    wf_nn_adam(w, loss, (wf_optimizer_opt){.lr = 1e-2, .clip_norm = 1});
+    return loss;
+}
+
+/* Four LSTMs, each in a region: gradients of weights are sums over time. */
+static wf_tensor recurrent(wf_graph *g, wf_params *w, bool again) {
+    enum { T = 24, N = 16, C = 24 };
+    const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(T, N, C));
+    wf_tensor h = x;
+    for (int i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "lstm%d", i);
+        if (again) wf_recompute_begin(g);
+        h = wf_nn_lstm(w, name, h, (wf_lstm_opt){.hidden = C});
+        if (again) wf_recompute_end(g);
+    }
+    const wf_tensor loss = wf_mean(wf_square(wf_sub(h, x)), (wf_reduce_opt){0});
+    wf_nn_adam(w, loss, (wf_optimizer_opt){.lr = 1e-2});
+    return loss;
+}
+
+/* ConvLSTM layers with batch norm, each in a region: chains, values in place and in stacks. */
+static wf_tensor frames(wf_graph *g, wf_params *w, bool again) {
+    const wf_tensor in = wf_input(g, "x", WF_F32, WF_SHAPE(7, 2, 16, 16, 1));
+    wf_tensor x = in;
+    for (int i = 0; i < 3; i++) {
+        if (again) wf_recompute_begin(g);
+        wf_params_push(w, "layer%d", i);
+        x = wf_nn_convlstm(w, "cell", x, (wf_convlstm_opt){
+            .hidden = 8, .kernel = 5 - 2 * i, .activation = wf_relu});
+        x = wf_nn_batch_norm(w, "norm", x, (wf_batch_norm_opt){.training = true});
+        wf_params_pop(w);
+        if (again) wf_recompute_end(g);
+    }
+    const wf_tensor loss = wf_mean(wf_square(wf_sub(x, in)), (wf_reduce_opt){0});
+    wf_nn_adam(w, loss, (wf_optimizer_opt){.lr = 1e-2, .clip_norm = 2});
+    return loss;
+}
+
+typedef wf_tensor write_fn(wf_graph *g, wf_params *w, bool again);
+
+/* Three steps; a digest of losses and parameters. */
+static uint64_t train_regions(write_fn *write, bool again, wf_compile_opt o,
+                              wf_program_info *info) {
+    wf_graph *g = wf_graph_new();
+    wf_params *w = wf_params_new(3);
+    const wf_tensor loss = write(g, w, again);
+    wf_program *p;
+    uint64_t digest = 7;
+    cr_assert_eq(wf_compile(&p, g, &loss, 1, o), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_plan_verify(&p->plan), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_verify(&p->stage, "recompute"), WF_OK, "%s", wf_error());
+    *info = wf_program_describe(p);
+    size_t bytes;
+    float *x = wf_data_named(p, "x", &bytes);
+    for (size_t i = 0; i < bytes / sizeof *x; i++) x[i] = (float)((int)(i * 31 % 97) - 48) / 97;
+    for (int i = 0; i < 3; i++) {
+        uint32_t bits;
+        cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_read(p, loss, &bits, sizeof bits), WF_OK);
+        digest = (digest ^ bits) * UINT64_C(1099511628211);
+    }
+    for (size_t i = 0; i < wf_params_count(w); i++) {
+        const wf_param_info q = wf_params_at(w, i);
+        for (size_t k = 0; k < wf_dtype_bytes(q.dtype) * (size_t)wf_shape_count(&q.shape); k++)
+            digest = (digest ^ ((unsigned char *)q.data)[k]) * UINT64_C(1099511628211);
+    }
+    wf_program_free(p);
+    wf_graph_free(g);
+    wf_params_free(w);
+    return digest;
+}
+
+static void check_regions(write_fn *write, double least_saving) {
+    wf_program_info full, less, more;
+    const uint64_t want = train_regions(write, false, (wf_compile_opt){.threads = 1}, &full);
+    cr_assert(full.recomputed == 0 && full.recompute_flops == 0);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        const wf_compile_opt o = {.threads = threads};
+        cr_assert_eq(train_regions(write, true, o, &less), want, "other bits on %d", threads);
+    }
+    cr_log_info("arena %zu of %zu bytes, %.0f of %.0f FLOPs again, %u of %u nodes",
+                less.arena_bytes, full.arena_bytes, less.recompute_flops, less.flops,
+                less.recomputed, less.nodes);
+    cr_assert((double)less.arena_bytes <= (1 - least_saving) * (double)full.arena_bytes,
+              "%zu of %zu bytes", less.arena_bytes, full.arena_bytes);
+    cr_assert(less.recomputed > 0 && less.recompute_flops > 0);
+    cr_assert_eq(less.full_bytes, full.arena_bytes);
+    cr_assert_float_eq(less.flops - less.recompute_flops, full.flops, 1);
+    /* A budget on top of it. */
+    const size_t memory = less.arena_bytes / 20 * 19;
+    cr_assert_eq(train_regions(write, true, (wf_compile_opt){.threads = 2, .memory = memory},
+                               &more), want);
+    cr_assert_leq(more.arena_bytes, memory);
+    cr_assert_gt(more.recomputed, less.recomputed);
+}
+
+Test(compiler_recompute, blocks_in_regions_keep_what_is_between_them) {
+    check_regions(blocks, 0.6);
+}
+
+Test(compiler_recompute, recurrent_layers_in_regions) { check_regions(recurrent, 0.3); }
+
+Test(compiler_recompute, convolutional_layers_in_regions) { check_regions(frames, 0.45); }
+
+/* Nothing is computed again where no gradient asks for it, and with every pass off. */
+Test(compiler_recompute, regions_without_gradients) {
+    wf_graph *g = wf_graph_new();
+    wf_params *w = wf_params_new(3);
+    const wf_tensor loss = blocks(g, w, true);
+    for (int i = 0; i < 2; i++) {
+        const wf_compile_opt o = {.no_assign = i == 0, .off = i ? WF_PASS_ALL : 0};
+        wf_program *p;
+        cr_assert_eq(wf_compile(&p, g, &loss, 1, o), WF_OK, "%s", wf_error());
+        cr_expect_eq(wf_program_describe(p).recomputed, 0);
+        wf_program_free(p);
+    }
+    wf_graph_free(g);
+    wf_params_free(w);
+}

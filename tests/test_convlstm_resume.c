@@ -1,5 +1,6 @@
 /* convlstm train, killed, interrupted and resumed: a run ends with the same files however often it
- * was cut. WEFT_KILLS: how many times it is killed (the slow tests set 50). */
+ * was cut. WEFT_KILLS, WEFT_SIGNALS: how many times it is killed and interrupted (the slow tests
+ * set 50 and 40). */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -136,32 +137,74 @@ static void expect_no_leftovers(const char *name) {
     closedir(d);
 }
 
-Test(convlstm_resume, killed_at_random_moments) {
-    const int kills = getenv("WEFT_KILLS") ? atoi(getenv("WEFT_KILLS")) : 5;
+static int from_environment(const char *name, int usual) {
+    return getenv(name) ? atoi(getenv(name)) : usual;
+}
+
+/* Runs to the end once, then again and again with `cuts` signals in all, each at a random moment of
+ * at most the time that the whole run takes: of `numbers` in turn. cut() looks at what one left. */
+static void cut_at_random_moments(const int *number, int numbers, int cuts,
+                                  void (*cut)(int signal_number, int code, const char *run)) {
     struct timespec t0, t1;
     clock_gettime(CLOCK_MONOTONIC, &t0);
     succeed("train " SMALL " --steps 40 --out @/whole");
     clock_gettime(CLOCK_MONOTONIC, &t1);
     const long ms = (t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000 + 1;
-    int killed = 0;
-    for (int round = 0; killed < kills; round++) {
-        char first[256], again[256];
-        snprintf(first, sizeof first, "train " SMALL " --steps 40 --resume @/cut%d", round);
+    int done = 0;
+    for (int round = 0; done < cuts; round++) {
+        char line[256], again[256];
+        snprintf(line, sizeof line, "train " SMALL " --steps 40 --resume @/cut%d", round);
         snprintf(again, sizeof again, "cut%d", round);
         for (int in_this_run = 0;; in_this_run++) {
-            const pid_t child = start(first);
-            if (killed < kills && in_this_run < 8) {
+            const pid_t child = start(line);
+            const int signal_number = number[done % numbers];
+            if (done < cuts && in_this_run < 8) {
                 wait_ms(random_below(ms));
-                kill(child, SIGKILL);
+                kill(child, signal_number);
             }
             const int code = end(child);
             if (code == 0) break;
-            cr_assert(code == -SIGKILL, "exit code %d: %s", code, errors);
-            killed++;
+            cut(signal_number, code, again);
+            done++;
         }
         expect_same_run("whole", again);
         expect_no_leftovers(again);
     }
+}
+
+static void after_kill(int signal_number, int code, const char *run) {
+    cr_assert(code == -signal_number, "exit code %d: %s", code, errors);
+}
+
+Test(convlstm_resume, killed_at_random_moments) {
+    cut_at_random_moments((const int[]){SIGKILL}, 1, from_environment("WEFT_KILLS", 5), after_kill);
+}
+
+static long long step_of(const char *path) {
+    wf_safetensors *file;
+    int64_t done;
+    cr_assert(wf_safetensors_open(&file, path) == WF_OK, "%s", wf_error());
+    memcpy(&done, wf_safetensors_find(file, "trainer.step")->data, sizeof done);
+    wf_safetensors_free(file);
+    return done;
+}
+
+/* Before the training begins there is nothing to save, and a signal ends the program as any. */
+static void after_signal(int signal_number, int code, const char *run) {
+    char file[280];
+    if (code == -signal_number && !strstr(errors, "clips to train on")) return;
+    cr_assert(code == 128 + signal_number, "exit code %d: %s", code, errors);
+    const char *told = strstr(errors, "stopped after step ");
+    cr_assert(told, "%s", errors);
+    snprintf(file, sizeof file, "%s/checkpoint.safetensors", run);
+    cr_assert_eq(step_of(in_folder(file)), atoi(told + strlen("stopped after step ")), "%s",
+                 errors);
+}
+
+Test(convlstm_resume, interrupted_at_random_moments) {
+    const int signals = from_environment("WEFT_SIGNALS", 0);
+    if (!signals) cr_skip("this one is behind make test-slow");
+    cut_at_random_moments((const int[]){SIGINT, SIGTERM}, 2, signals, after_signal);
 }
 
 /* Waits until the run has written `rows` rows. */
@@ -176,15 +219,6 @@ static void wait_for_rows(const char *path, int rows) {
         wait_ms(5);
     }
     cr_assert(false, "%s never had %d rows", path, rows);
-}
-
-static long long step_of(const char *path) {
-    wf_safetensors *file;
-    int64_t done;
-    cr_assert(wf_safetensors_open(&file, path) == WF_OK, "%s", wf_error());
-    memcpy(&done, wf_safetensors_find(file, "trainer.step")->data, sizeof done);
-    wf_safetensors_free(file);
-    return done;
 }
 
 Test(convlstm_resume, signals_save_and_tell_by_exit_code) {
@@ -225,6 +259,17 @@ Test(convlstm_resume, only_some_options_may_differ) {
                   errors);
     }
     succeed("train --resume @/run --steps 4 --threads 2 --log-every 2 --save-every 1");
+}
+
+Test(convlstm_resume, other_data_are_refused) {
+    succeed("data --count 16 --out @/clips.npy");
+    succeed("train " SMALL " --npy @/clips.npy --steps 2 --out @/run");
+    succeed("data --count 16 --seed 9 --out @/clips.npy");
+    const int code = end(start("train --resume @/run --steps 4"));
+    cr_assert(code == 2 && strstr(errors, "the data are not those of the run in "),
+              "exit code %d: %s", code, errors);
+    succeed("data --count 16 --out @/clips.npy");
+    succeed("train --resume @/run --steps 4");
 }
 
 Test(convlstm_resume, nothing_saved_yet) {

@@ -1,19 +1,28 @@
 /* Every model in f64 and small: 20 steps of its training give the same losses compiled and with
- * every pass off. A line of the table is a model: how its training step is written down. */
+ * every pass off. A line of the table is a model: how its training step is written down. Those of
+ * keras_convlstm, shi2015 and srivastava2015 are in test_models_f64_video.c. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "models/char_gpt/model.h"
+#include "models/convlstm/model.h"
 #include "models/lstm_tasks/network.h"
 #include "models/rnnlm/model.h"
 #include "tensor/graph.h"
 
-/* The tutorial is one file; here its main has another name. */
+/* These are one file each; here their mains have other names. */
 int mnist_cnn_f64_main(int argc, char **argv);
 #define main mnist_cnn_f64_main
 #include "models/mnist_cnn/main.c"
 #undef main
+
+int sequence_classifier_f64_main(int argc, char **argv);
+#define main sequence_classifier_f64_main
+#define BATCH WAVES
+#include "models/sequence_classifier/main.c"
+#undef main
+#undef BATCH
 
 enum { STEPS = 20, INPUTS = 4 };
 
@@ -91,10 +100,33 @@ static void char_gpt(step *s) {
     gpt_optimizer(s->p, s->loss);
 }
 
+static void convlstm_row(step *s) {
+    const wf_shape frames = WF_SHAPE(3, 2, 6, 6, 1);
+    s->input[0] = wf_input(s->g, "x", WF_F64, frames);
+    s->input[1] = wf_input(s->g, "target", WF_F64, frames);
+    s->n_inputs = 2;
+    s->lr = 1e-2;
+    const wf_tensor y = convlstm(s->p, s->input[0], (convlstm_opt){.hidden = 3, .training = true});
+    s->loss = wf_nn_mse(y, s->input[1]);
+    wf_nn_adam(s->p, s->loss, (wf_optimizer_opt){.clip_norm = 2});
+}
+
+static void sequence_classifier(step *s) {
+    s->input[0] = wf_input(s->g, "x", WF_F64, WF_SHAPE(5, 3, 1));
+    s->input[1] = wf_input(s->g, "y", WF_I32, WF_SHAPE(3));
+    s->n_inputs = 2;
+    s->classes = SHAPES;
+    s->lr = 5e-3;
+    s->loss = wf_nn_cross_entropy(model(s->p, s->input[0]), s->input[1]);
+    wf_nn_adam(s->p, s->loss, (wf_optimizer_opt){.clip_norm = 1});
+}
+
 static const struct {
     const char *name;
     void (*write)(step *s);
 } models[] = {
+    {"convlstm", convlstm_row},
+    {"sequence_classifier", sequence_classifier},
     {"lstm_tasks rnn", tasks_rnn},
     {"lstm_tasks rnn, full", tasks_full},
     {"lstm_tasks lstm97", tasks_lstm97},

@@ -343,7 +343,9 @@ Test(tensor_contract, packed_operands_mean_the_same) {
     const wf_tensor strided =
         wf_conv(f32(g, WF_SHAPE(2, 16, 8, 16)), f32(g, WF_SHAPE(40, 3, 3, 16)),
                 (wf_conv_opt){.stride = {2, 2}, .pad = {1, 1}});
-    check_packed(gradient(strided, 0), 1, "strided data gradient");
+    wf_tensor same; /* is computed tap by tap of each remainder: nothing to pack as a whole */
+    cr_assert(pack_all(gradient(strided, 0), &same) == 0);
+    check_fast(same, "strided data gradient");
     check_packed(contraction(wf_conv(f32(g, WF_SHAPE(2, 8, 8, 16)), f32(g, WF_SHAPE(10, 3, 3, 8)),
                                      (wf_conv_opt){.groups = 2})), 1, "groups");
     check_packed(wf_matmul(f32(g, WF_SHAPE(100, 20)), f32(g, WF_SHAPE(20, 70))), 1, "matmul");

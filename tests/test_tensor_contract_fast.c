@@ -71,6 +71,60 @@ Test(tensor_contract_fast, weight_gradient_stays_accurate) {
 }
 
 /* f64 runs by reference, in pieces. */
+/* Few elements with long sums: chunks are summed apart, and the same however pieces are run. */
+Test(tensor_contract_fast, long_sums_in_parts) {
+    static const int channels[][2] = {{5, 7}, {16, 3}, {1, 20}, {3, 1}};
+    for (size_t i = 0; i < WF_COUNT(channels); i++) {
+        wf_graph *g = wf_graph_new();
+        wf_tensor t[2];
+        const int c = channels[i][0], o = channels[i][1];
+        for (int k = 0; k < 2; k++) {
+            const wf_tensor x = f32(g, WF_SHAPE(2, 61, 47, c)), w = f32(g, WF_SHAPE(o, 3, 3, c));
+            t[k] = gradient(wf_conv(x, w, (wf_conv_opt){.pad = {1, 1}}), 1);
+        }
+        const wf_tensor y = wf_contract_join(t[0], t[1]);
+        cr_assert(wf_ok(y), "%s", wf_graph_message(g));
+        const wf_node *x = wf_graph_node(g, y.id);
+        wf_array in[4];
+        for (uint32_t k = 0; k < x->n_in; k++)
+            in[k] = wf_array_dense(NULL, WF_F32,
+                                   &wf_graph_node(g, wf_node_in(g, y.id)[k])->type.shape);
+        const wf_call call = {.op = x->op, .attr = x->attr, .n_in = (int)x->n_in, .in = in,
+                              .out = wf_array_dense(NULL, WF_F32, &x->type.shape)};
+        wf_contract_plan p;
+        cr_assert(wf_contract_plan_make(&p, &call) && p.parts > 1, "%d parts", (int)p.parts);
+        check_fast(y, "weight gradient in parts");
+        wf_graph_free(g);
+    }
+}
+
+/* Few columns: vectors along k, of one and several runs, with a rest, in groups. */
+Test(tensor_contract_fast, few_columns) {
+    static const conv_case few[] = {
+        {2, 9, 11, 35, 1, 3, 3, 1, {.pad = {1, 1}}},
+        {1, 10, 9, 64, 3, 5, 3, 1, {.stride = {1, 2}, .pad = {2, 1}}},
+        {2, 7, 8, 16, 4, 3, 3, 1, {.pad = {1, 1}}},
+        {2, 6, 7, 40, 4, 1, 1, 1, {.groups = 1}},
+        {2, 6, 7, 48, 6, 2, 2, 2, {.dilation = {2, 1}}},
+        {1, 14, 14, 300, 2, 3, 3, 1, {.pad = {1, 1}}},
+        {2, 9, 9, 1, 20, 3, 3, 1, {.pad = {1, 1}}},
+    };
+    for (size_t i = 0; i < WF_COUNT(few); i++) {
+        wf_graph *g = wf_graph_new();
+        check_fast(contraction(build_conv(g, &few[i])), "few output channels");
+        check_fast(contraction(gradient(contraction(build_conv(g, &few[i])), 0)), "few inputs");
+        wf_graph_free(g);
+    }
+}
+
+/* Chunks of two taps and of one have boxes of other strides. */
+Test(tensor_contract_fast, chunks_of_taps) {
+    wf_graph *g = wf_graph_new();
+    const wf_tensor x = f32(g, WF_SHAPE(1, 14, 14, 8)), w = f32(g, WF_SHAPE(256, 5, 5, 8));
+    check_fast(gradient(wf_conv(x, w, (wf_conv_opt){.pad = {2, 2}}), 0), "chunks of taps");
+    wf_graph_free(g);
+}
+
 Test(tensor_contract_fast, f64_is_exact) {
     wf_graph *g = wf_graph_new();
     const wf_tensor y =
@@ -114,6 +168,24 @@ static void check_tile(const wf_tile_table *t, bool rows, int mr, int nv) {
     }
 }
 
+static void check_dot(const wf_tile_table *t, int mr, int nr) {
+    float a[4096], b[4096], got[WF_DOT_M * WF_TILE_N] = {0}, want[WF_DOT_M * WF_TILE_N] = {0};
+    uint64_t state = 9;
+    for (int i = 0; i < 4096; i++) {
+        a[i] = (float)next_random(&state);
+        b[i] = (float)next_random(&state);
+    }
+    const int64_t a_seg[2] = {5, 1200}, b_seg[2] = {900, 3};
+    for (int64_t len = 1; len <= 50; len += 7) {
+        t->dot[mr][nr](a, 61, a_seg, b, 300, b_seg, 2, len, got);
+        wf_tile_ref.dot[mr][nr](a, 61, a_seg, b, 300, b_seg, 2, len, want);
+        for (int i = 0; i < WF_DOT_M * WF_TILE_N; i++)
+            cr_assert(fabsf(got[i] - want[i]) <= 1e-5f * (1 + fabsf(want[i])),
+                      "%s dot %dx%d of %d: %g, expected %g", t->name, mr, nr, (int)len,
+                      (double)got[i], (double)want[i]);
+    }
+}
+
 static void check_lanes(const wf_tile_table *t, int64_t lanes) {
     float a[400], b[400], got[200], want[200];
     uint64_t state = 3;
@@ -133,6 +205,8 @@ Test(tensor_contract_fast, every_instruction_set_agrees_with_the_reference_kerne
         const wf_tile_table *t = wf_tile_table_for((wf_isa)isa);
         for (int mr = 1; mr <= t->max_m; mr++)
             for (int form = 0; form < 4; form++) check_tile(t, form & 1, mr, 1 + form / 2);
+        for (int mr = 1; mr <= WF_DOT_M; mr++)
+            for (int nr = 1; nr <= WF_DOT_N; nr++) check_dot(t, mr, nr);
         for (int64_t lanes = 1; lanes <= 150; lanes += 7) check_lanes(t, lanes);
     }
 }

@@ -36,7 +36,7 @@ Test(tensor_contract_modes, matmul_agrees_with_eval) {
 
 /* --- arrays in bf16 --------------------------------------------------------------------------- */
 
-/* The result is what f32 pieces give, rounded; operands of either kind count alike. */
+/* A bf16 result is the f32 one rounded; operands of either kind count alike. */
 static void check_narrow(wf_tensor t, wf_compute compute, const char *what) {
     for (unsigned halves = compute == WF_COMPUTE_BF16 ? 0 : 2; halves < 4; halves++)
         for (int64_t gap = 0; gap < 2; gap++) {
@@ -50,11 +50,11 @@ static void check_narrow(wf_tensor t, wf_compute compute, const char *what) {
             const double error = relative(got, want, n);
             cr_assert(error <= (compute == WF_COMPUTE_F32X3 ? 2e-5 : 1e-6),
                       "%s, halves %u, gap %d: error %g", what, halves, (int)gap, error);
-            for (int64_t i = 0; i < n; i++) {
-                uint16_t rounded;
-                wf_store(WF_BF16, &rounded, (double)got[i]);
-                cr_assert(half[i] == rounded, "%s, halves %u: element %d is %x, expected %x", what,
-                          halves, (int)i, half[i], rounded);
+            for (int64_t i = 0; i < n; i++) { /* sums may be in another order, then rounded */
+                const double value = wf_load(WF_BF16, &half[i]), to = (double)got[i];
+                cr_assert(fabs(value - to) <= 0x1.001p-8 * fabs(to) + 1e-6 * sqrt((double)n),
+                          "%s, halves %u: element %d is %g, expected %g", what, halves, (int)i,
+                          value, to);
             }
             free(want);
             free(got);

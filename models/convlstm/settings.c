@@ -316,16 +316,20 @@ wf_status part_of_clips(parts *cut, const clips *c, const settings *s, const int
 
 exit_code settings_of_run(const char *name, const settings *s, const char *dir) {
     return config_compare(program_command(&convlstm_program_table, name), dir, s,
-                          "steps|epochs|threads|log-every|save-every|detect-anomaly|resume|out");
+                          "steps|epochs|threads|log-every|save-every|detect-anomaly|profile|"
+                          "resume|out");
+}
+
+exit_code clips_of_run(const clips *c, const char *dir) {
+    char hash[CLIPS_HASH];
+    clips_hash(c, hash);
+    return config_compare_data(dir, hash);
 }
 
 /* A run that goes on has the options of the first call, whose folder it was given as --resume. */
 char *settings_text(const char *name, const settings *given, const char *data) {
-    settings s = *given;
-    if (s.resume) s.out = s.resume;
-    s.resume = NULL;
-    return config_text(&convlstm_program_table, program_command(&convlstm_program_table, name), &s,
-                       data);
+    return config_of_run(&convlstm_program_table, name, given, sizeof *given,
+                         given->resume ? given->resume : given->out, data);
 }
 
 wf_compile_opt compile_options(const settings *s) {

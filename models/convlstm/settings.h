@@ -57,6 +57,9 @@ wf_status part_of_clips(parts *cut, const clips *c, const settings *s, const int
  * that goes on may have otherwise: lengths, threads, logging, saving. */
 exit_code settings_of_run(const char *command, const settings *s, const char *dir);
 
+/* Refuses clips that are not made of what the run in `dir` was given. */
+exit_code clips_of_run(const clips *c, const char *dir);
+
 /* The config.json of a run of this command (config.h); the caller frees it. */
 char *settings_text(const char *command, const settings *s, const char *data);
 

@@ -1,6 +1,6 @@
 /* convlstm train: the training step over clips, a validation after every epoch, weights,
- * checkpoints and metrics in a run directory. The loop is nn/trainer.h's; this file is what
- * surrounds it.
+ * checkpoints, metrics and pictures in a run directory. The loop is models/program/training.h's;
+ * this file is what is particular to this network: its rows, its measures, its pictures.
  *
  *   - Everything that can be refused is refused before the run directory is touched.
  *   - last.safetensors holds the weights after each epoch, best.safetensors those with the least
@@ -8,15 +8,20 @@
  *   - A run is a function of its options and data: not of threads, not of time, and not of how
  *     often it was killed and resumed. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "models/convlstm/evaluator.h"
 #include "models/convlstm/order.h"
 #include "models/convlstm/parts.h"
 #include "models/convlstm/recipe.h"
-#include "models/convlstm/record.h"
-#include "models/program/interrupt.h"
-#include "models/program/profiling.h"
+#include "models/convlstm/samples.h"
+#include "models/convlstm/summary.h"
+#include "models/program/curves.h"
+#include "models/program/run_dir.h"
+#include "models/program/training.h"
+
+enum { SHOWN = 2, SAMPLE_SCALE = 5 }; /* clips of samples.gif; its pixels of a pixel */
 
 typedef struct training {
     const settings *s;
@@ -29,11 +34,10 @@ typedef struct training {
     evaluator validation;             /* only with validation clips */
     wf_image_scores scores;           /* of the last validation; NaN without clips for it */
     double train_ssim;                /* at the same time, of some training clips */
-    run_dir dir;
-    int64_t rows;                     /* in metrics.jsonl when a checkpoint is written */
-    record record;
-    profiling profile;                /* only with --profile */
-    double epoch_start;
+    const char *dir;
+    samples shown;                    /* validation clips; none without them */
+    progress bar;
+    double epoch_start, epoch_s;      /* of the epoch that runs; that the last one took */
 } training;
 
 /* --- setting up --- */
@@ -79,6 +83,7 @@ static exit_code prepare(training *t) {
     t->recipe = recipe_of(s);
     exit_code code = s->resume ? settings_of_run("train", s, s->resume) : EXIT_CODE_OK;
     if (!code) code = open_clips(&t->clips, s);
+    if (!code && s->resume) code = clips_of_run(t->clips, s->resume);
     if (code) return code;
     wf_status status = open_source(t);
     t->params = wf_params_new((uint64_t)s->seed);
@@ -86,13 +91,11 @@ static exit_code prepare(training *t) {
     if (!status) status = compile_programs(t);
     if (!status && t->recipe.calm) calm_weights(t->params);
     if (!status && s->init) status = wf_params_load(t->params, s->init);
-    if (!status) status = profiling_open(&t->profile, s->profile, t->step.program);
     return status ? report_failure(status) : EXIT_CODE_OK;
 }
 
 static void discard(training *t) {
-    profiling_close(&t->profile);
-    run_dir_close(&t->dir);
+    samples_close(&t->shown);
     evaluator_close(&t->validation);
     convlstm_program_free(&t->estimator);
     convlstm_program_free(&t->step);
@@ -105,44 +108,49 @@ static void discard(training *t) {
 
 /* --- what the trainer calls --- */
 
+static wf_status show_table(const convlstm_program *step) {
+    char *text;
+    const wf_program_info plan = wf_program_describe(step->program);
+    const wf_status s = summary_text(&text, step->size, &plan);
+    if (!s) report_text(text);
+    free(text);
+    return s;
+}
+
+/* Epoch `epoch` (from 1) begins. */
+static void begin_epoch(training *t, const wf_trainer_at *at, int64_t epoch) {
+    char note[64];
+    snprintf(note, sizeof note, "epoch %lld/%lld", (long long)epoch,
+             (long long)((at->steps - 1) / at->epoch_steps + 1));
+    progress_note(&t->bar, note);
+    t->epoch_start = report_seconds();
+}
+
 static wf_status start(void *user, const wf_trainer_at *at, bool resumed) {
     training *t = user;
-    const char *path = t->s->resume ? t->s->resume : t->s->out;
-    const wf_status status =
-        at->step ? run_dir_continue(&t->dir, path, t->rows) : run_dir_open(&t->dir, path);
+    convlstm_size size = t->step.size;
+    size.batch = t->parts.val < SHOWN ? t->parts.val : SHOWN;
+    wf_status status = show_table(&t->step);
+    if (!status && size.batch)
+        status = samples_open(&t->shown, t->params, size, t->clips,
+                              t->parts.index + t->parts.train, compile_options(t->s));
     if (status) return status;
-    const int64_t shown = t->parts.val < 2 ? t->parts.val : 2;
-    const wf_status opened =
-        record_open(&t->record, &t->dir, t->s, &t->step, t->params, t->clips,
-                    t->parts.index + t->parts.train, shown, at->step, at->steps);
-    if (opened) return opened;
-    if (at->step)
-        report_progress("going on after step %lld", (long long)at->step);
+    if (at->step) report_progress("going on after step %lld", (long long)at->step);
     report_progress("%lld parameters; %lld clips to train on, %lld to validate; %lld steps of %lld "
                     "clips", (long long)wf_params_elements(t->params),
                     (long long)t->parts.train, (long long)t->parts.val, (long long)at->steps,
                     (long long)t->s->batch);
-    record_epoch(&t->record, at->step / at->epoch_steps + 1,
-                 (at->steps - 1) / at->epoch_steps + 1);
-    t->epoch_start = report_seconds();
+    begin_epoch(t, at, at->step / at->epoch_steps + 1);
     return WF_OK;
 }
 
-static wf_status after_step(void *user, const wf_trainer_at *at) {
-    training *t = user;
-    json_row row;
-    record_step(&t->record, at->step, at->loss);
-    const wf_status status = profiling_after_run(&t->profile, at->step == at->steps);
-    if (status) return status;
-    if (at->step % t->s->log_every && at->step != at->steps) return WF_OK;
-    row_open(&row, NULL);
-    row_integer(&row, "step", at->step);
-    row_real(&row, "loss", at->loss);
-    row_real(&row, "grad_norm", at->norm);
-    row_real(&row, "mae", *t->step.mae);
-    row_real(&row, "seconds", at->step_s);
-    row_close(&row);
-    return run_dir_row(&t->dir, &row);
+static void step_row(void *user, const wf_trainer_at *at, json_row *row) {
+    const training *t = user;
+    row_integer(row, "step", at->step);
+    row_real(row, "loss", at->loss);
+    row_real(row, "grad_norm", at->norm);
+    row_real(row, "mae", *t->step.mae);
+    row_real(row, "seconds", at->step_s);
 }
 
 /* Batch norm's running statistics, which lag behind the weights, become plain means over training
@@ -193,70 +201,59 @@ static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
     return WF_OK;
 }
 
+static void epoch_row(void *user, const wf_trainer_at *at, json_row *row) {
+    training *t = user;
+    t->epoch_s = report_seconds() - t->epoch_start;
+    row_integer(row, "epoch", at->epoch);
+    row_real(row, "val_loss", t->scores.loss);
+    row_real(row, "val_mae", t->scores.mae);
+    row_real(row, "val_psnr", t->scores.psnr);
+    row_real(row, "val_ssim", t->scores.ssim_clamped);
+    row_real(row, "train_ssim", t->train_ssim);
+    row_real(row, "lr", at->lr);
+    row_real(row, "seconds", t->epoch_s);
+}
+
+/* The epoch's row is written: draws metrics.csv and curves.svg anew, and samples.gif if the weights
+ * are the best so far. */
 static wf_status after_epoch(void *user, const wf_trainer_at *at) {
     training *t = user;
-    const double seconds = report_seconds() - t->epoch_start;
-    t->epoch_start = report_seconds();
-    json_row row;
-    row_open(&row, NULL);
-    row_integer(&row, "epoch", at->epoch);
-    row_real(&row, "val_loss", t->scores.loss);
-    row_real(&row, "val_mae", t->scores.mae);
-    row_real(&row, "val_psnr", t->scores.psnr);
-    row_real(&row, "val_ssim", t->scores.ssim_clamped);
-    row_real(&row, "train_ssim", t->train_ssim);
-    row_real(&row, "lr", at->lr);
-    row_real(&row, "seconds", seconds);
-    row_close(&row);
+    char gif[RUN_DIR_MAX_PATH + 16];
     if (t->parts.val)
         report_progress("epoch %lld  validation: loss %.5f  mae %.5f  psnr %.2f dB  ssim %.4f%s  "
                         "lr %.3g  %.1f s", (long long)at->epoch, t->scores.loss, t->scores.mae,
                         t->scores.psnr, t->scores.ssim_clamped, at->is_best ? "  (best)" : "",
-                        at->lr, seconds);
-    record_epoch(&t->record, at->epoch + 1, (at->steps - 1) / at->epoch_steps + 1);
-    const wf_status status = run_dir_row(&t->dir, &row);
-    return status ? status : record_epoch_end(&t->record, at->is_best);
+                        at->lr, t->epoch_s);
+    begin_epoch(t, at, at->epoch + 1);
+    const wf_status status = curves_update(t->dir);
+    if (status || !at->is_best || !t->shown.truth) return status;
+    snprintf(gif, sizeof gif, "%s/samples.gif", t->dir);
+    const wf_status predicted = samples_predict(&t->shown, 0);
+    return predicted ? predicted : samples_gif(&t->shown, gif, SAMPLE_SCALE);
 }
-
-static wf_status before_save(void *user, const wf_trainer_at *at) {
-    training *t = user;
-    t->rows = t->dir.rows;
-    return run_dir_sync(&t->dir);
-}
-
-static void message(void *user, const char *line) { report_progress("%s", line); }
-
-static bool is_stopped(void *user) { return interrupt_signal() != 0; }
 
 /* --- the command --- */
 
-static exit_code finish(const training *t, wf_status status, const wf_trainer_result *result) {
-    if (status == WF_NOT_FINITE)
-        return report_error(EXIT_CODE_NOT_FINITE, "%s; no weights were saved after it; try a "
-                            "smaller --lr%s", wf_error(),
-                            t->s->detect_anomaly ? ""
-                                                 : ", or --detect-anomaly to see where it comes "
-                                                   "from");
-    if (status) return report_failure(status);
-    const int signal_number = interrupt_signal();
-    report_progress("waited %.2f s of %.1f s for data (%.2f %%)", result->wait_s, result->run_s,
-                    result->run_s > 0 ? 100 * result->wait_s / result->run_s : 0);
-    if (result->end == WF_TRAINER_EARLY)
+static exit_code finish(const training *t, wf_status status, const training_place *place,
+                        const wf_trainer_result *result) {
+    const double waited = result->run_s > 0 ? result->wait_s / result->run_s : 0;
+    if (!status)
+        report_progress("waited %.2f s of %.1f s for data (%.2f %%)", result->wait_s,
+                        result->run_s, 100 * waited);
+    if (!status && result->end == WF_TRAINER_EARLY)
         report_progress("stopped early: no better validation for %lld epochs",
                         (long long)t->recipe.patience);
-    if (result->end == WF_TRAINER_STOPPED) {
-        report_error(128 + signal_number, "stopped after step %lld, which is saved; --resume %s "
-                     "goes on", (long long)result->at.step, t->dir.path);
-        return (exit_code)(128 + signal_number);
-    }
-    report_progress("weights and metrics are in %s", t->dir.path);
-    return EXIT_CODE_OK;
+    if (!status && result->end != WF_TRAINER_STOPPED)
+        report_progress("weights and metrics are in %s", t->dir);
+    return training_end(status, place, result);
 }
 
 static exit_code train(training *t) {
     const settings *s = t->s;
-    const wf_state log = {"log.rows", WF_I64, WF_SCALAR, &t->rows};
-    wf_trainer_result result;
+    char hash[CLIPS_HASH];
+    clips_hash(t->clips, hash);
+    char *config = settings_text("train", s, hash);
+    if (!config) return report_failure(wf_fail(WF_MEMORY, "no memory for config.json"));
     t->scores = (wf_image_scores){NAN, NAN, NAN, NAN, NAN};
     t->train_ssim = NAN;
     const wf_trainer trainer = {
@@ -271,31 +268,28 @@ static exit_code train(training *t) {
         .patience = t->parts.val ? t->recipe.patience : 0,
         .average = t->recipe.average,
         .collapse = t->parts.val ? t->recipe.collapse : 0,
-        .dir = s->resume ? s->resume : s->out,
         .save_every = s->save_every,
         .resume = s->resume != NULL,
-        .state = &log,
-        .n_state = 1,
         .graph = s->detect_anomaly ? t->step.graph : NULL,
         .compile = compile_options(s),
-        .on = {.validate = t->parts.val ? validate : NULL,
-               .step = after_step,
-               .epoch = after_epoch,
-               .save = before_save,
-               .start = start,
-               .message = message,
-               .stop = is_stopped},
+        .on = {.validate = t->parts.val ? validate : NULL, .epoch = after_epoch, .start = start},
         .user = t,
     };
-    interrupt_watch();
-    wf_status status = wf_trainer_run(&trainer, &result);
-    if (!status) status = profiling_finish(&t->profile);
-    record_close(&t->record);
-    return finish(t, status, &result);
+    const training_place place = {
+        .dir = t->dir, .config = config, .log_every = s->log_every, .profile = s->profile,
+        .step_row = step_row, .epoch_row = epoch_row, .bar = &t->bar,
+        .remedy = s->detect_anomaly ? "a smaller --lr"
+                                    : "a smaller --lr, or --detect-anomaly to see where it comes "
+                                      "from"};
+    wf_trainer_result result = {.run_s = 0};
+    const wf_status status = training_loop(trainer, place, &result);
+    free(config);
+    return finish(t, status, &place, &result);
 }
 
-exit_code command_train(const void *s) {
-    training t = {.s = s};
+exit_code command_train(const void *given) {
+    const settings *s = given;
+    training t = {.s = s, .dir = s->resume ? s->resume : s->out};
     exit_code code = prepare(&t);
     if (!code) code = train(&t);
     discard(&t);

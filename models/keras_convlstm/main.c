@@ -7,16 +7,8 @@
 
 #include "models/keras_convlstm/settings.h"
 #include "models/moving_mnist/comparison.h"
-#include "models/program/config.h"
-#include "models/program/training.h"
 
 enum { SEEN = 10, PREDICTED = 10, SHOWN = 5, PATH_BYTES = 4096 };
-
-static wf_params *new_params(const settings *s) {
-    wf_params *p = wf_params_new((uint64_t)s->seed);
-    if (!p) wf_fail(WF_MEMORY, "no memory for the parameters");
-    return p;
-}
 
 /* --- test --- */
 
@@ -84,19 +76,19 @@ static wf_status roll_out(scores *s, keras_predictor *k, const clips *test, int6
 }
 
 static wf_status measure(scores *r, const settings *s, const char *weights, const char *dir) {
-    const keras_opt o = network_of(s, s->test < SHOWN ? s->test : SHOWN);
+    const keras_opt o = network_of(s, s->run.test < SHOWN ? s->run.test : SHOWN);
     keras_predictor one_step = {.function = NULL};
     wf_program *all = NULL;
     clips *test = NULL;
     int64_t first;
-    wf_params *p = new_params(s);
+    wf_params *p = video_params(&s->run);
     wf_status status = p ? open_test(&test, &first, s) : WF_MEMORY;
-    if (!status) status = keras_measurer(&all, p, &o, compile_options(s));
+    if (!status) status = keras_measurer(&all, p, &o, video_compile(&s->run));
     if (!status) status = wf_params_load(p, weights);
-    if (!status) status = clips_mean(test, first, s->test, all, "loss", &r->loss);
-    if (!status) status = clips_mean(test, first, s->test, all, "last_loss", &r->last_loss);
-    if (!status) status = keras_predictor_open(&one_step, p, &o, compile_options(s));
-    if (!status) status = roll_out(r, &one_step, test, first, s->test, dir);
+    if (!status) status = clips_mean(test, first, s->run.test, all, "loss", &r->loss);
+    if (!status) status = clips_mean(test, first, s->run.test, all, "last_loss", &r->last_loss);
+    if (!status) status = keras_predictor_open(&one_step, p, &o, video_compile(&s->run));
+    if (!status) status = roll_out(r, &one_step, test, first, s->run.test, dir);
     keras_predictor_close(&one_step);
     wf_program_free(all);
     clips_close(test);
@@ -118,7 +110,7 @@ static exit_code test(const settings *s, const char *weights, const char *dir) {
 
 exit_code command_test(const void *given) {
     const settings *s = given;
-    return test(s, s->weights, s->out);
+    return test(s, s->run.weights, s->run.out);
 }
 
 /* --- train --- */
@@ -146,21 +138,22 @@ static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
 }
 
 static wf_status prepare(experiment *e, const settings *s) {
-    const keras_opt o = network_of(s, s->batch);
-    e->params = new_params(s);
+    const keras_opt o = network_of(s, s->run.batch);
+    const wf_compile_opt compile = video_compile(&s->run);
+    e->params = video_params(&s->run);
     if (!e->params) return WF_MEMORY;
     wf_status status = clip_set_open(&e->data, training_clips(s), 0.1);
-    if (!status && e->data.kept < s->batch)
+    if (!status && e->data.kept < s->run.batch)
         status = wf_fail(WF_ARGUMENT, "a tenth of --clips %lld does not fill a batch of %lld",
-                         (long long)s->clips, (long long)s->batch);
-    if (!status) status = keras_trainer(&e->step, e->params, &o, s->clip, compile_options(s));
-    if (!status) status = keras_measurer(&e->measure, e->params, &o, compile_options(s));
+                         (long long)s->run.clips, (long long)s->run.batch);
+    if (!status) status = keras_trainer(&e->step, e->params, &o, s->run.clip, compile);
+    if (!status) status = keras_measurer(&e->measure, e->params, &o, compile);
     if (!status && s->statistics) {
         keras_opt by_batch = o;
         by_batch.training = by_batch.estimating = true;
-        e->estimated = e->data.first < s->statistics * s->batch ? e->data.first
-                                                                : s->statistics * s->batch;
-        status = keras_measurer(&e->estimate, e->params, &by_batch, compile_options(s));
+        const int64_t wanted = s->statistics * s->run.batch;
+        e->estimated = e->data.first < wanted ? e->data.first : wanted;
+        status = keras_measurer(&e->estimate, e->params, &by_batch, compile);
     }
     return status;
 }
@@ -173,46 +166,25 @@ static void discard(experiment *e) {
     clip_set_close(&e->data);
 }
 
-static exit_code train(experiment *e, const settings *s, const char *dir) {
-    char hash[CLIPS_HASH];
-    clips_hash(e->data.all, hash);
-    settings kept = *s;
-    kept.out = dir;
-    kept.resume = NULL;
-    const command *c = program_command(&keras_program, "train");
-    char *config = config_text(&keras_program, c, &kept, hash);
-    const wf_trainer trainer = {
-        .params = e->params,
-        .program = e->step,
-        .data = e->data.train,
-        .seed = (uint64_t)s->seed,
-        .steps = s->steps,
-        .schedule = {.kind = WF_SCHEDULE_PLATEAU, .lr = s->lr, .factor = 0.1, .patience = 5},
-        .validate_every = s->validate_every,
-        .patience = 10,
-        .save_every = s->save_every,
-        .resume = s->resume != NULL,
-        .on = {.validate = validate},
-        .user = e,
-    };
-    const training_place place = {.dir = dir, .config = config, .log_every = s->log_every,
-                                  .profile = s->profile};
-    const exit_code code = training_run(trainer, place, NULL);
-    free(config);
-    return code;
-}
-
 exit_code command_train(const void *given) {
     const settings *s = given;
-    const char *dir = s->resume ? s->resume : s->out;
     experiment e = {.params = NULL};
     char best[PATH_BYTES];
     const wf_status status = prepare(&e, s);
-    const exit_code code = status ? report_failure(status) : train(&e, s, dir);
+    const wf_trainer trainer = {
+        .params = e.params,
+        .program = e.step,
+        .schedule = {.kind = WF_SCHEDULE_PLATEAU, .lr = s->run.lr, .factor = 0.1, .patience = 5},
+        .patience = 10,
+        .on = {.validate = validate},
+        .user = &e,
+    };
+    const exit_code code = status ? report_failure(status)
+                                  : video_train(&keras_program, s, sizeof *s, &e.data, trainer);
     discard(&e);
     if (code) return code;
-    snprintf(best, sizeof best, "%s/best.safetensors", dir);
-    return test(s, best, dir);
+    video_best(&s->run, best, sizeof best);
+    return test(s, best, video_dir(&s->run));
 }
 
 int main(int argc, char **argv) {

@@ -3,16 +3,13 @@
 #ifndef MODELS_KERAS_CONVLSTM_SETTINGS_H
 #define MODELS_KERAS_CONVLSTM_SETTINGS_H
 
-#include "models/moving_mnist/clip_set.h"
-#include "models/program/options.h"
+#include "models/moving_mnist/video_run.h"
 #include "models/keras_convlstm/model.h"
 
 typedef struct settings {
-    const char *npy, *mnist, *out, *resume, *weights, *profile;
-    int64_t seed, clips, size, test, hidden, batch, steps, validate_every, save_every, log_every;
-    int64_t threads, statistics;
-    const char *precision;
-    double lr, clip;
+    video_run run;
+    const char *npy;
+    int64_t size, hidden, statistics;
     bool causal;
 } settings;
 
@@ -28,7 +25,5 @@ keras_opt network_of(const settings *s, int64_t batch);
  * training measures on as well. */
 clips_opt training_clips(const settings *s);
 wf_status open_test(clips **out, int64_t *first, const settings *s);
-
-wf_compile_opt compile_options(const settings *s);
 
 #endif

@@ -152,6 +152,20 @@ exit_code config_compare(const command *c, const char *dir, const void *settings
     return code;
 }
 
+exit_code config_compare_data(const char *dir, const char *data) {
+    char path[4096];
+    json_t *root = NULL, *options = NULL;
+    if (!config_path(dir, path, sizeof path)) return EXIT_CODE_OK;
+    exit_code code = load(path, &root, &options);
+    const char *was = json_string_value(json_object_get(json_object_get(root, "data"), "sha256"));
+    if (!code && was && strcmp(was, data) != 0)
+        code = report_error(EXIT_CODE_USAGE, "the data are not those of the run in %s: their "
+                            "SHA-256 is %.12s.., it was %.12s..; give the same files, or start a "
+                            "new run", dir, data, was);
+    json_decref(root);
+    return code;
+}
+
 /* --- writing --- */
 
 static void put_text(FILE *f, const char *text) {
@@ -246,6 +260,7 @@ char *config_of_run(const program *p, const char *name, const void *settings, si
     memcpy(kept, settings, bytes);
     set_text(c, kept, "out", dir);
     set_text(c, kept, c->config_of, NULL);
+    set_text(c, kept, "profile", NULL);
     char *text = config_text(p, c, kept, data);
     free(kept);
     return text;

@@ -4,7 +4,8 @@
  *    "options": {"hidden": 64, "lr": 0.001953125, "no-shuffle": true, "out": "runs/a", ...},
  *    "data": {"sha256": "..."}, "machine": {...}, "compiler": {...}}
  *
- * Only "options" is read. Options that were not given and have no default are left out. */
+ * "options" is read, and "data" when a run goes on. Options that were not given and have no default
+ * are left out. */
 #ifndef MODELS_PROGRAM_CONFIG_H
 #define MODELS_PROGRAM_CONFIG_H
 
@@ -21,6 +22,10 @@ bool config_path(const char *dir, char *path, size_t size);
  * may_differ ("steps|epochs|...") is reported by name: EXIT_CODE_USAGE. */
 exit_code config_compare(const command *c, const char *dir, const void *settings,
                          const char *may_differ);
+
+/* Compares the SHA-256 of the data with that in DIR/config.json, if there is one: other data are
+ * reported with both, EXIT_CODE_USAGE. */
+exit_code config_compare_data(const char *dir, const char *data);
 
 /* The text of a config.json; data: the SHA-256 of what is trained on, NULL if unknown. The caller
  * frees it; NULL: no memory. */

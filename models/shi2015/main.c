@@ -4,19 +4,11 @@
 #include <string.h>
 
 #include "models/moving_mnist/comparison.h"
-#include "models/program/config.h"
-#include "models/program/training.h"
 #include "models/shi2015/settings.h"
 
 /* What the paper's table has (FC-LSTM 2048-2048, and ConvLSTM in three layers). */
 #define PAPER_FC_LSTM 4832.49
 #define PAPER_BEST 3670.85
-
-static wf_params *new_params(const settings *s) {
-    wf_params *p = wf_params_new((uint64_t)s->seed);
-    if (!p) wf_fail(WF_MEMORY, "no memory for the parameters");
-    return p;
-}
 
 /* --- test --- */
 
@@ -40,16 +32,16 @@ static wf_status draw(wf_program *p, const shi_opt *o, const char *dir) {
 
 /* Loads weights, measures them on test sequences, and draws the last few. */
 static wf_status measure(const settings *s, const char *weights, const char *dir, double *nats) {
-    const int64_t shown = s->test < 4 ? s->test : 4;
+    const int64_t shown = s->run.test < 4 ? s->run.test : 4;
     wf_program *forecast = NULL;
     clips *test = NULL;
     shi_opt o;
     if (network_of(&o, s, shown)) return WF_ARGUMENT;
-    wf_params *p = new_params(s);
-    wf_status status = p ? shi_predictor(&forecast, p, &o, compile_options(s)) : WF_MEMORY;
+    wf_params *p = video_params(&s->run);
+    wf_status status = p ? shi_predictor(&forecast, p, &o, video_compile(&s->run)) : WF_MEMORY;
     if (!status) status = wf_params_load(p, weights);
-    if (!status) status = clips_open(&test, sequences(s, s->test, 1));
-    if (!status) status = clips_mean(test, 0, s->test, forecast, "loss", nats);
+    if (!status) status = clips_open(&test, sequences(s, s->run.test, 1));
+    if (!status) status = clips_mean(test, 0, s->run.test, forecast, "loss", nats);
     if (!status) status = draw(forecast, &o, dir);
     clips_close(test);
     wf_program_free(forecast);
@@ -62,7 +54,7 @@ static exit_code test(const settings *s, const char *weights, const char *dir) {
     const wf_status status = measure(s, weights, dir, &nats);
     if (status) return report_failure(status);
     printf("cross entropy %.2f nats a sequence, %.2f a frame, on %lld test sequences\n", nats,
-           nats / 10, (long long)s->test);
+           nats / 10, (long long)s->run.test);
     printf("the paper, on MNIST: FC-LSTM 2048-2048 %.2f, ConvLSTM 128-64-64 %.2f\n", PAPER_FC_LSTM,
            PAPER_BEST);
     report_progress("pictures are in %s", dir);
@@ -73,7 +65,7 @@ exit_code command_test(const void *given) {
     const settings *s = given;
     shi_opt o;
     const exit_code code = network_of(&o, s, 1);
-    return code ? code : test(s, s->weights, s->out);
+    return code ? code : test(s, s->run.weights, s->run.out);
 }
 
 /* --- train --- */
@@ -92,14 +84,14 @@ static wf_status validate(void *user, const wf_trainer_at *at, double *metric) {
 }
 
 static wf_status prepare(experiment *e, const settings *s, const shi_opt *o) {
-    e->params = new_params(s);
+    e->params = video_params(&s->run);
     if (!e->params) return WF_MEMORY;
-    wf_status status = clip_set_open(&e->data, sequences(s, s->clips, 0), 1.0 / 6);
-    if (!status && e->data.kept < s->batch)
+    wf_status status = clip_set_open(&e->data, sequences(s, s->run.clips, 0), 1.0 / 6);
+    if (!status && e->data.kept < s->run.batch)
         status = wf_fail(WF_ARGUMENT, "a sixth of --clips %lld does not fill a batch of %lld",
-                         (long long)s->clips, (long long)s->batch);
-    if (!status) status = shi_trainer(&e->step, e->params, o, s->clip, compile_options(s));
-    if (!status) status = shi_predictor(&e->measure, e->params, o, compile_options(s));
+                         (long long)s->run.clips, (long long)s->run.batch);
+    if (!status) status = shi_trainer(&e->step, e->params, o, s->run.clip, video_compile(&s->run));
+    if (!status) status = shi_predictor(&e->measure, e->params, o, video_compile(&s->run));
     return status;
 }
 
@@ -110,47 +102,27 @@ static void discard(experiment *e) {
     clip_set_close(&e->data);
 }
 
-static exit_code train(experiment *e, const settings *s, const char *dir) {
-    char hash[CLIPS_HASH];
-    clips_hash(e->data.all, hash);
-    settings kept = *s;
-    kept.out = dir;
-    kept.resume = NULL;
-    char *config = config_text(&shi_program, program_command(&shi_program, "train"), &kept, hash);
-    const wf_trainer trainer = {
-        .params = e->params,
-        .program = e->step,
-        .data = e->data.train,
-        .seed = (uint64_t)s->seed,
-        .steps = s->steps,
-        .schedule = {.kind = WF_SCHEDULE_CONSTANT, .lr = s->lr},
-        .validate_every = s->validate_every,
-        .save_every = s->save_every,
-        .resume = s->resume != NULL,
-        .on = {.validate = validate},
-        .user = e,
-    };
-    const training_place place = {.dir = dir, .config = config, .log_every = s->log_every,
-                                  .profile = s->profile};
-    const exit_code code = training_run(trainer, place, NULL);
-    free(config);
-    return code;
-}
-
 exit_code command_train(const void *given) {
     const settings *s = given;
-    const char *dir = s->resume ? s->resume : s->out;
     experiment e = {.params = NULL};
     char best[4096];
     shi_opt o;
-    exit_code code = network_of(&o, s, s->batch);
+    exit_code code = network_of(&o, s, s->run.batch);
     if (code) return code;
     const wf_status status = prepare(&e, s, &o);
-    code = status ? report_failure(status) : train(&e, s, dir);
+    const wf_trainer trainer = {
+        .params = e.params,
+        .program = e.step,
+        .schedule = {.kind = WF_SCHEDULE_CONSTANT, .lr = s->run.lr},
+        .on = {.validate = validate},
+        .user = &e,
+    };
+    code = status ? report_failure(status)
+                  : video_train(&shi_program, s, sizeof *s, &e.data, trainer);
     discard(&e);
     if (code) return code;
-    snprintf(best, sizeof best, "%s/best.safetensors", dir);
-    return test(s, best, dir);
+    video_best(&s->run, best, sizeof best);
+    return test(s, best, video_dir(&s->run));
 }
 
 int main(int argc, char **argv) {

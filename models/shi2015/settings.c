@@ -1,11 +1,7 @@
 /* The options of shi2015, and its commands. */
 #include "models/shi2015/settings.h"
 
-#include <stddef.h>
 #include <stdlib.h>
-
-#include "models/program/machine.h"
-#include "models/program/precision.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -22,60 +18,43 @@ static const option network_options[] = {
      .choices = "maps|channels",
      .help = "weights of the peepholes: maps, as in the paper's equations, or one a channel, as in "
              "its parameter counts"},
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
-     .help = "worker threads; 0: one a core; results do not depend on it"},
-    OPTION_PRECISION(offsetof(settings, precision)),
 };
 static const option_group network_group = {"Network", network_options, WF_COUNT(network_options)};
 
 static const option data_options[] = {
-    {"mnist", "DIR", OPTION_TEXT, AT(mnist),
+    {"mnist", "DIR", OPTION_TEXT, AT(run.mnist),
      .help = "make sequences from the MNIST digits in DIR; default: from the built-in ones"},
     {"digits", "N", OPTION_INTEGER, AT(digits), .least = 2, .most = 10000, .fallback = "500",
      .help = "all sequences show these few digits"},
-    {"seed", "S", OPTION_INTEGER, AT(seed), .least = 0, .most = 9007199254740991, .fallback = "1",
-     .help = "of everything random; test sequences have other paths"},
-    {"test", "N", OPTION_INTEGER, AT(test), .least = 1, .most = MANY, .fallback = "200",
+    {"seed", "S", OPTION_INTEGER, AT(run.seed), .least = 0, .most = 9007199254740991,
+     .fallback = "1", .help = "of everything random; test sequences have other paths"},
+    {"test", "N", OPTION_INTEGER, AT(run.test), .least = 1, .most = MANY, .fallback = "200",
      .help = "test sequences (the paper: 3000)"},
 };
 static const option_group data_group = {"Sequences", data_options, WF_COUNT(data_options)};
 
 static const option train_options[] = {
-    {"clips", "N", OPTION_INTEGER, AT(clips), .least = 1, .most = MANY, .fallback = "12000",
+    {"clips", "N", OPTION_INTEGER, AT(run.clips), .least = 1, .most = MANY, .fallback = "12000",
      .help = "training sequences, of which a sixth validates (the paper: 10000 and 2000)"},
-    {"batch", "N", OPTION_INTEGER, AT(batch), .least = 1, .most = 4096, .fallback = "8",
+    {"batch", "N", OPTION_INTEGER, AT(run.batch), .least = 1, .most = 4096, .fallback = "8",
      .help = "sequences a step"},
-    {"steps", "N", OPTION_INTEGER, AT(steps), .least = 1, .most = MANY, .fallback = "400",
+    {"steps", "N", OPTION_INTEGER, AT(run.steps), .least = 1, .most = MANY, .fallback = "400",
      .help = "end after N steps"},
-    {"lr", "X", OPTION_REAL, AT(lr), .least = 1e-9, .most = 100, .fallback = "0.001",
+    {"lr", "X", OPTION_REAL, AT(run.lr), .least = 1e-9, .most = 100, .fallback = "0.001",
      .help = "learning rate of RMSProp, decay 0.9"},
-    {"clip", "X", OPTION_REAL, AT(clip), .least = 0, .most = MANY, .fallback = "0",
+    {"clip", "X", OPTION_REAL, AT(run.clip), .least = 0, .most = MANY, .fallback = "0",
      .help = "clip the norm of the gradient of the mean cross entropy; 0: do not, as the paper"},
-    {"validate-every", "N", OPTION_INTEGER, AT(validate_every), .least = 1, .most = MANY,
+    {"validate-every", "N", OPTION_INTEGER, AT(run.validate_every), .least = 1, .most = MANY,
      .fallback = "100", .help = "measure on validation sequences every N steps"},
-    {"save-every", "N", OPTION_INTEGER, AT(save_every), .least = 0, .most = MANY, .fallback = "0",
-     .help = "a checkpoint every N steps too; 0: after validations"},
-    {"log-every", "N", OPTION_INTEGER, AT(log_every), .least = 1, .most = MANY, .fallback = "1",
-     .help = "a row in metrics.jsonl every N steps"},
-    {"out", "DIR", OPTION_TEXT, AT(out), .fallback = "runs/shi2015",
+    {"out", "DIR", OPTION_TEXT, AT(run.out), .fallback = "runs/shi2015",
      .help = "metrics, weights and pictures go here"},
-    {"resume", "DIR", OPTION_TEXT, AT(resume), .help = "go on with the run in DIR"},
-    {"profile", "FILE", OPTION_TEXT, AT(profile),
-     .help = "time every launch; a table on stderr, a trace for ui.perfetto.dev in FILE"},
 };
 static const option_group train_group = {"Training", train_options, WF_COUNT(train_options)};
-
-static const option test_options[] = {
-    {"weights", "FILE", OPTION_TEXT, AT(weights), .required = true,
-     .help = "weights (safetensors) to measure"},
-    {"out", "DIR", OPTION_TEXT, AT(out), .fallback = ".", .help = "an existing place for pictures"},
-};
-static const option_group test_group = {"Test", test_options, WF_COUNT(test_options)};
 
 static const command commands[] = {
     {.name = "train",
      .summary = "Trains, measures on test sequences and draws what is predicted.",
-     .groups = {&network_group, &data_group, &train_group},
+     .groups = {&network_group, &data_group, &train_group, &video_run_group},
      .examples = "  shi2015 train --out runs/narrow\n"
                  "  shi2015 train --mnist data/mnist --hidden 128,64,64 --peephole channels \\\n"
                  "      --steps 100000 --validate-every 1000\n",
@@ -83,7 +62,7 @@ static const command commands[] = {
      .config_of = "resume"},
     {.name = "test",
      .summary = "Measures weights on test sequences and draws what is predicted.",
-     .groups = {&network_group, &data_group, &test_group},
+     .groups = {&network_group, &data_group, &video_test_group},
      .examples = "  shi2015 test --weights runs/narrow/best.safetensors --test 3000\n",
      .run = command_test},
 };
@@ -115,13 +94,6 @@ exit_code network_of(shi_opt *o, const settings *s, int64_t batch) {
 }
 
 clips_opt sequences(const settings *s, int64_t count, int64_t part) {
-    return (clips_opt){.mnist = s->mnist, .count = count, .digits = s->digits, .size = 64,
-                       .seed = (uint64_t)s->seed + ((uint64_t)part << 56), .mirrored = true};
-}
-
-wf_compile_opt compile_options(const settings *s) {
-    const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.precision = precision_of(s->precision),
-                            .threads = (int)s->threads,
-                            .most_bytes = available < INT64_MAX ? (size_t)available : 0};
+    return (clips_opt){.mnist = s->run.mnist, .count = count, .digits = s->digits, .size = 64,
+                       .seed = (uint64_t)s->run.seed + ((uint64_t)part << 56), .mirrored = true};
 }

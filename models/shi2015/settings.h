@@ -2,16 +2,13 @@
 #ifndef MODELS_SHI2015_SETTINGS_H
 #define MODELS_SHI2015_SETTINGS_H
 
-#include "models/moving_mnist/clip_set.h"
-#include "models/program/options.h"
+#include "models/moving_mnist/video_run.h"
 #include "models/shi2015/model.h"
 
 typedef struct settings {
-    const char *mnist, *hidden, *peephole, *out, *resume, *weights, *profile;
-    int64_t seed, clips, digits, test, batch, steps, validate_every, save_every, log_every;
-    int64_t kernel_input, kernel, threads;
-    const char *precision;
-    double lr, clip;
+    video_run run;
+    const char *hidden, *peephole;
+    int64_t digits, kernel_input, kernel;
 } settings;
 
 extern const program shi_program;
@@ -25,7 +22,5 @@ exit_code network_of(shi_opt *o, const settings *s, int64_t batch);
 /* Sequences as in the paper: 20 frames, two of the first --digits digits, mirrored at the border.
  * Those of another `part` have the same digits and other paths. */
 clips_opt sequences(const settings *s, int64_t count, int64_t part);
-
-wf_compile_opt compile_options(const settings *s);
 
 #endif

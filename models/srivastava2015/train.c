@@ -18,6 +18,7 @@ typedef struct experiment {
     wf_source *source;
     wf_params *params;
     srivastava_program step, validation; /* the latter only with validation clips */
+    char hash[CLIPS_HASH];    /* of the data */
     nats last;                /* of the last validation */
     double epoch_start, epoch_s;
 } experiment;
@@ -63,6 +64,8 @@ static exit_code prepare(experiment *t) {
         code = config_compare(program_command(&srivastava_program_table, "train"), s->resume, s,
                               "steps|epochs|threads|save-every|resume|out");
     if (!code) code = open_training_clips(&t->clips, s);
+    if (!code) clips_hash(t->clips, t->hash);
+    if (!code && s->resume) code = config_compare_data(s->resume, t->hash);
     if (code) return code;
     wf_status status = open_source(t);
     t->params = wf_params_new((uint64_t)s->seed);
@@ -132,9 +135,8 @@ static wf_status after_epoch(void *user, const wf_trainer_at *at) {
 
 static exit_code train(experiment *t) {
     const settings *s = t->s;
-    char hash[CLIPS_HASH];
-    clips_hash(t->clips, hash);
-    char *config = config_of_run(&srivastava_program_table, "train", s, sizeof *s, t->dir, hash);
+    char *config = config_of_run(&srivastava_program_table, "train", s, sizeof *s, t->dir,
+                                 t->hash);
     if (!config) return report_failure(wf_fail(WF_MEMORY, "no memory for config.json"));
     t->last = (nats){NAN, NAN};
     const wf_trainer trainer = {

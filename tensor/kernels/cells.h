@@ -22,6 +22,8 @@ typedef struct wf_cell_table {
     /* pair without a lo part, of bf16 values. */
     void (*zip)(const uint16_t *x, const uint16_t *y, int64_t n, uint32_t *cells);
     void (*widen)(const uint16_t *x, int64_t n, float *y);
+    /* y[i] = x[i] rounded to bf16. */
+    void (*round)(const float *x, int64_t n, float *y);
 } wf_cell_table;
 
 /* The table of this machine and WF_ISA. */

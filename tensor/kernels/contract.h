@@ -9,7 +9,8 @@
  *   rows  ak = 1, `as` is am: the summed index is contiguous in a (pixels times channels)
  *   cols  am = 1, `as` is ak: the rows of the block are contiguous in a (weight gradients)
  * `add`: add to c instead of overwriting it. All strides are in floats; nothing need be aligned.
- * Terms are added in the order of s, then k, in one register for each element.
+ * Terms are added in the order of s, then k, in one register for each element, and by fused
+ * multiply-adds in every set but plain C.
  *
  * Computing in bf16 or f32x3, a and b hold cells (tensor/kernels/cells.h) instead of floats: two
  * products a term, and strides in cells. f32x3 passes its three products as segments.
@@ -25,6 +26,7 @@
 
 /* The widest block: columns of a panel, rows; rows of a large one, and of half of it. */
 enum { WF_TILE_N = 32, WF_TILE_M = 14, WF_TILE_LARGE = 32, WF_TILE_HALF = 16 };
+enum { WF_DOT_M = 8, WF_DOT_N = 3 };     /* of the kernel for few columns */
 
 typedef void wf_tile_fn(const float *a, int64_t as, const int64_t *a_seg, const float *b,
                         int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c,
@@ -35,12 +37,20 @@ typedef void wf_tile_fn(const float *a, int64_t as, const int64_t *a_seg, const 
 typedef void wf_lanes_fn(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n,
                          int64_t lanes, float *c);
 
+/* Few columns: sums along k in vectors, which both operands are contiguous in.
+ *   c[i * WF_TILE_N + j] = sum over s < n_seg, k < len of
+ *                          a[a_seg[s] + i * am + k] * b[b_seg[s] + j * bn + k]
+ * for i < mr, j < nr; mr * nr accumulators are added up at the end. */
+typedef void wf_dot_fn(const float *a, int64_t am, const int64_t *a_seg, const float *b, int64_t bn,
+                       const int64_t *b_seg, int64_t n_seg, int64_t len, float *c);
+
 typedef struct wf_tile_table {
     const char *name;
     int max_m;                             /* rows of the largest block, at most WF_TILE_M */
     wf_tile_fn *rows[WF_TILE_M + 1][3];    /* [mr][nv], mr 1..max_m, nv 1..2 (16, 32 columns) */
     wf_tile_fn *cols[WF_TILE_M + 1][3];
     wf_lanes_fn *lanes;
+    wf_dot_fn *dot[WF_DOT_M + 1][WF_DOT_N + 1]; /* [mr][nr] */
 } wf_tile_table;
 
 /* Kernels on cells for blocks of 16 and 32 rows, beside a table for those that are left over. A
@@ -63,6 +73,8 @@ extern const wf_tile_table wf_tile_ref;
 extern const wf_tile_table wf_tile_avx2, wf_tile_avx512;
 extern const wf_tile_table wf_tile_cells_avx2, wf_tile_cells_avx512, wf_tile_avx512bf16;
 extern const wf_large_table wf_tile_amx;
+#elif defined(__aarch64__)
+extern const wf_tile_table wf_tile_neon;
 #endif
 extern const wf_tile_table wf_tile_plain, wf_tile_cells;
 
@@ -82,5 +94,16 @@ static inline float wf_cell_at(const float *p) {
 
 /* The table entries [1 .. 14][1 .. 2] of functions named prefix_MR_NV. */
 #define WF_TILE_ROW(prefix, m) [m] = {0, prefix##_##m##_1, prefix##_##m##_2}
+
+
+/* The functions dot_MR_NR by KERNEL(MR, NR), and the table of them. */
+#define WF_DOT_EACH(KERNEL, m) KERNEL(m, 1) KERNEL(m, 2) KERNEL(m, 3)
+#define WF_DOT_ALL(KERNEL)                                                                         \
+    WF_DOT_EACH(KERNEL, 1) WF_DOT_EACH(KERNEL, 2) WF_DOT_EACH(KERNEL, 3) WF_DOT_EACH(KERNEL, 4)    \
+    WF_DOT_EACH(KERNEL, 5) WF_DOT_EACH(KERNEL, 6) WF_DOT_EACH(KERNEL, 7) WF_DOT_EACH(KERNEL, 8)
+#define WF_DOT_ROW(m) [m] = {0, dot_##m##_1, dot_##m##_2, dot_##m##_3}
+#define WF_DOT_TABLE                                                                               \
+    WF_DOT_ROW(1), WF_DOT_ROW(2), WF_DOT_ROW(3), WF_DOT_ROW(4), WF_DOT_ROW(5), WF_DOT_ROW(6),      \
+        WF_DOT_ROW(7), WF_DOT_ROW(8)
 
 #endif

@@ -72,8 +72,65 @@ static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_
         _mm256_storeu_ps(c + 8, acc1);
     }
     for (int64_t l = 0; l < count; l++)
-        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+        for (int64_t k = 0; k < n; k++)
+            c[l] = __builtin_fmaf(a[k * ak + l], b[k * bk + l], c[l]);
 }
+
+INLINE float total(__m256 v) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+
+/* Blocks of four rows: twelve accumulators. */
+INLINE void dot_block(const int mr, const int nr, const float *a, int64_t am, const int64_t *a_seg,
+                      const float *b, int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                      float *c) {
+    __m256 acc[4][WF_DOT_N];
+    float rest[4][WF_DOT_N] = {{0}};
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < nr; j++) acc[i][j] = _mm256_setzero_ps();
+    for (int64_t s = 0; s < n_seg; s++) {
+        const float *p = a + a_seg[s], *q = b + b_seg[s];
+        int64_t k = 0;
+        for (; k + 8 <= len; k += 8) {
+            __m256 v[WF_DOT_N];
+            WF_UNROLL
+            for (int j = 0; j < nr; j++) v[j] = _mm256_loadu_ps(q + j * bn + k);
+            WF_UNROLL
+            for (int i = 0; i < mr; i++) {
+                const __m256 x = _mm256_loadu_ps(p + i * am + k);
+                WF_UNROLL
+                for (int j = 0; j < nr; j++) acc[i][j] = _mm256_fmadd_ps(x, v[j], acc[i][j]);
+            }
+        }
+        for (; k < len; k++)
+            for (int i = 0; i < mr; i++)
+                for (int j = 0; j < nr; j++) rest[i][j] += p[i * am + k] * q[j * bn + k];
+    }
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < nr; j++) c[i * WF_TILE_N + j] = total(acc[i][j]) + rest[i][j];
+}
+
+INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const int64_t *a_seg,
+                const float *b, int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                float *c) {
+    dot_block(mr < 4 ? mr : 4, nr, a, am, a_seg, b, bn, b_seg, n_seg, len, c);
+    if (mr > 4)
+        dot_block(mr - 4, nr, a + 4 * am, am, a_seg, b, bn, b_seg, n_seg, len, c + 4 * WF_TILE_N);
+}
+
+#define DOT(m, n)                                                                                  \
+    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
+                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
+                              float *c) {                                                          \
+        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
+    }
+WF_DOT_ALL(DOT)
 
 #define KERNEL(form, m)                                                                            \
     static void form##_##m##_1(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
@@ -94,5 +151,6 @@ KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
     WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
         WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6)
 const wf_tile_table wf_tile_avx2 = {
-    .name = "avx2", .max_m = 6, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+    .name = "avx2", .max_m = 6, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .dot = {WF_DOT_TABLE}};
 #endif

@@ -104,6 +104,54 @@ static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_
     }
 }
 
+INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const int64_t *a_seg,
+                const float *b, int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                float *c) {
+    __m512 acc[WF_DOT_M][WF_DOT_N];
+    const __mmask16 tail = (__mmask16)((1u << (len & 15)) - 1);
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < nr; j++) acc[i][j] = _mm512_setzero_ps();
+    for (int64_t s = 0; s < n_seg; s++) {
+        const float *p[3] = {a + a_seg[s], a + a_seg[s] + 3 * am, a + a_seg[s] + 6 * am};
+        const float *q = b + b_seg[s];
+        for (int64_t k = 0; k + 16 <= len; k += 16) {
+            __m512 v[WF_DOT_N];
+            WF_UNROLL
+            for (int j = 0; j < nr; j++) v[j] = _mm512_loadu_ps(q + j * bn + k);
+            WF_UNROLL
+            for (int i = 0; i < mr; i++) {
+                const __m512 x = _mm512_loadu_ps(p[i / 3] + (i % 3) * am + k);
+                WF_UNROLL
+                for (int j = 0; j < nr; j++) acc[i][j] = _mm512_fmadd_ps(x, v[j], acc[i][j]);
+            }
+        }
+        if (!tail) continue;
+        const int64_t k = len & ~(int64_t)15;
+        WF_UNROLL
+        for (int i = 0; i < mr; i++) {
+            const __m512 x = _mm512_maskz_loadu_ps(tail, p[i / 3] + (i % 3) * am + k);
+            WF_UNROLL
+            for (int j = 0; j < nr; j++)
+                acc[i][j] = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(tail, q + j * bn + k),
+                                            acc[i][j]);
+        }
+    }
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < nr; j++) c[i * WF_TILE_N + j] = _mm512_reduce_add_ps(acc[i][j]);
+}
+
+#define DOT(m, n)                                                                                  \
+    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
+                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
+                              float *c) {                                                          \
+        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
+    }
+WF_DOT_ALL(DOT)
+
 #define KERNEL(form, m, nv)                                                                        \
     static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
                                   const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
@@ -120,5 +168,6 @@ KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14
         WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12), \
         WF_TILE_ROW(form, 13), WF_TILE_ROW(form, 14)
 const wf_tile_table wf_tile_avx512 = {
-    .name = "avx512", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+    .name = "avx512", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .dot = {WF_DOT_TABLE}};
 #endif

@@ -54,6 +54,35 @@ static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_
         for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
 }
 
+INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const int64_t *a_seg,
+                const float *b, int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                float *c) {
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++) {
+            v4 acc[2] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+            float rest = 0;
+            for (int64_t s = 0; s < n_seg; s++) {
+                const float *p = a + a_seg[s] + i * am, *q = b + b_seg[s] + j * bn;
+                int64_t k = 0;
+                for (; k + 8 <= len; k += 8) {
+                    acc[0] += load(p + k) * load(q + k);
+                    acc[1] += load(p + k + 4) * load(q + k + 4);
+                }
+                for (; k < len; k++) rest += p[k] * q[k];
+            }
+            acc[0] += acc[1];
+            c[i * WF_TILE_N + j] = acc[0][0] + acc[0][1] + (acc[0][2] + acc[0][3]) + rest;
+        }
+}
+
+#define DOT(m, n)                                                                                  \
+    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
+                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
+                              float *c) {                                                          \
+        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
+    }
+WF_DOT_ALL(DOT)
+
 #define KERNEL(form, m, nv, am, ak)                                                                \
     static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
                                   const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
@@ -69,12 +98,15 @@ KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
 #define ALL(form)                                                                                  \
     WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4)
 const wf_tile_table wf_tile_plain = {
-    .name = "plain", .max_m = 4, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+    .name = "plain", .max_m = 4, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .dot = {WF_DOT_TABLE}};
 
 const wf_tile_table *wf_tile_table_for(wf_isa isa) {
 #if defined(__x86_64__)
     if (isa >= WF_ISA_AVX512) return &wf_tile_avx512;
     if (isa == WF_ISA_AVX2) return &wf_tile_avx2;
+#elif defined(__aarch64__)
+    if (isa == WF_ISA_NEON) return &wf_tile_neon;
 #endif
     return &wf_tile_plain;
 }

@@ -21,6 +21,26 @@ static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_
         for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
 }
 
+static void dot(int mr, int nr, const float *a, int64_t am, const int64_t *a_seg, const float *b,
+                int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c) {
+    for (int i = 0; i < mr; i++)
+        for (int j = 0; j < nr; j++) {
+            float sum = 0;
+            for (int64_t s = 0; s < n_seg; s++)
+                for (int64_t k = 0; k < len; k++)
+                    sum += a[a_seg[s] + i * am + k] * b[b_seg[s] + j * bn + k];
+            c[i * WF_TILE_N + j] = sum;
+        }
+}
+
+#define DOT(m, n)                                                                                  \
+    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
+                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
+                              float *c) {                                                          \
+        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
+    }
+WF_DOT_ALL(DOT)
+
 #define KERNEL(form, m, nv, am, ak)                                                                \
     static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
                                   const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
@@ -39,4 +59,5 @@ KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14
         WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12), \
         WF_TILE_ROW(form, 13), WF_TILE_ROW(form, 14)
 const wf_tile_table wf_tile_ref = {
-    .name = "ref", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+    .name = "ref", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .dot = {WF_DOT_TABLE}};

@@ -1,5 +1,5 @@
 /* cpuid through the compiler's builtins, which also ask the operating system for saved
- * registers. */
+ * registers; 64-bit ARM always has NEON. */
 #include "tensor/kernels/cpu.h"
 
 #include <pthread.h>
@@ -14,7 +14,7 @@
 
 #include "tensor/base.h"
 
-static const char *const names[] = {"scalar", "avx2", "avx512", "amx"};
+static const char *const names[] = {"scalar", "avx2", "avx512", "amx", "neon"};
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static wf_isa chosen;
 
@@ -40,9 +40,16 @@ static wf_isa detect(void) {
                        __builtin_cpu_supports("avx512vl");
     if (avx512 && may_use_tiles()) return WF_ISA_AMX;
     return avx512 ? WF_ISA_AVX512 : avx2 ? WF_ISA_AVX2 : WF_ISA_SCALAR;
+#elif defined(__aarch64__)
+    return WF_ISA_NEON;
 #else
     return WF_ISA_SCALAR;
 #endif
+}
+
+/* Sets grow from one to the next on x86; NEON stands alone. */
+static bool here(wf_isa isa, wf_isa best) {
+    return isa == WF_ISA_SCALAR || isa == best || (isa < best && best != WF_ISA_NEON);
 }
 
 static void choose(void) {
@@ -51,7 +58,7 @@ static void choose(void) {
     const char *want = getenv("WF_ISA");
     if (!want || !*want) return;
     for (int i = 0; i < (int)WF_COUNT(names); i++)
-        if (strcmp(want, names[i]) == 0 && i <= (int)best) {
+        if (strcmp(want, names[i]) == 0 && here((wf_isa)i, best)) {
             chosen = (wf_isa)i;
             return;
         }

@@ -13,6 +13,8 @@ static const wf_fold_table *table(void) {
     const wf_isa isa = wf_isa_get();
     if (isa >= WF_ISA_AVX512) return &wf_fold_avx512;
     if (isa == WF_ISA_AVX2) return &wf_fold_avx2;
+#elif defined(__aarch64__)
+    if (wf_isa_get() == WF_ISA_NEON) return &wf_fold_neon;
 #endif
     return &wf_fold_scalar;
 }

@@ -40,6 +40,6 @@ typedef struct wf_fold {
 } wf_fold;
 
 extern const wf_fold wf_fold_sum, wf_fold_max, wf_fold_min, wf_fold_moments;
-extern const wf_fold_table wf_fold_scalar, wf_fold_avx2, wf_fold_avx512;
+extern const wf_fold_table wf_fold_scalar, wf_fold_avx2, wf_fold_avx512, wf_fold_neon;
 
 #endif

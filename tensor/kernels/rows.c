@@ -2,16 +2,20 @@
 #define ROWS wf_rows_plain
 #include "tensor/kernels/rows.inc"
 
-#include "tensor/kernels/cpu.h"
-
-const wf_rows *wf_rows_get(void) {
-    switch (wf_isa_get()) {
+const wf_rows *wf_rows_for(wf_isa isa) {
+    switch (isa) {
+#if defined(__x86_64__)
     case WF_ISA_AMX:
     case WF_ISA_AVX512: return &wf_rows_avx512;
     case WF_ISA_AVX2: return &wf_rows_avx2;
+#elif defined(__aarch64__)
+    case WF_ISA_NEON: return &wf_rows_neon;
+#endif
     default: return &wf_rows_plain;
     }
 }
+
+const wf_rows *wf_rows_get(void) { return wf_rows_for(wf_isa_get()); }
 
 int64_t wf_row_pieces(const wf_array *out) {
     return (wf_shape_count(&out->shape) + WF_ROW_PIECE - 1) / WF_ROW_PIECE;

@@ -7,6 +7,7 @@
 #define WEFT_ROWS_H
 
 #include "tensor/array.h"
+#include "tensor/kernels/cpu.h"
 
 /* out[i stride[0]] = f(in[0][i stride[1]], in[1][i stride[2]], ...) for i in [0, n). Strides are in
  * elements; out may be the same memory as an operand of the same stride, but not overlap
@@ -23,9 +24,11 @@ typedef struct wf_rows {
 #undef WF_EW2
 #undef WF_EW3
 } wf_rows;
-extern const wf_rows wf_rows_plain, wf_rows_avx2, wf_rows_avx512;
+extern const wf_rows wf_rows_plain, wf_rows_avx2, wf_rows_avx512, wf_rows_neon;
 
-/* Those of the instruction set that was chosen (tensor/kernels/cpu.h). */
+/* Those of an instruction set that this build has, else the plain ones; those of the chosen one
+ * (tensor/kernels/cpu.h). */
+const wf_rows *wf_rows_for(wf_isa isa);
 const wf_rows *wf_rows_get(void);
 
 /* The conversion of one element; NULL where there is only the reference. */

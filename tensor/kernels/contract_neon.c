@@ -1,0 +1,94 @@
+/* Micro kernels for NEON of 64-bit ARM: mr x 16, mr up to 6: 24 accumulators, four vectors of b and
+ * the operand of the row, a lane of a multiply-add, in the 32 registers. A panel of 32 columns is
+ * two passes. A row costs one load of a float, whatever its stride, for four multiply-adds. */
+#include "tensor/kernels/contract.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void finish(const int mr, float32x4_t acc[6][4], float *c, int64_t cm, bool add) {
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < 4; j++) {
+            float *p = c + i * cm + 4 * j;
+            vst1q_f32(p, add ? vaddq_f32(vld1q_f32(p), acc[i][j]) : acc[i][j]);
+        }
+}
+
+/* Compilers would load the whole column first and spill accumulators to make room for it. */
+#define IN_ORDER __asm__ volatile("" ::: "memory")
+
+/* acc += the column (x[0], x[am], ...) times the row q. */
+INLINE void step(const int mr, float32x4_t acc[6][4], const float *x, int64_t am, const float *q) {
+    float32x4_t v[4];
+    WF_UNROLL
+    for (int j = 0; j < 4; j++) v[j] = vld1q_f32(q + 4 * j);
+    WF_UNROLL
+    for (int i = 0; i < mr; i++) {
+        IN_ORDER;
+        const float f = x[i * am];
+        WF_UNROLL
+        for (int j = 0; j < 4; j++) acc[i][j] = vfmaq_n_f32(acc[i][j], v[j], f);
+    }
+}
+
+INLINE void block(const int mr, const float *a, int64_t am, int64_t ak, const int64_t *a_seg,
+                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,
+                  float *c, int64_t cm, bool add) {
+    float32x4_t acc[6][4];
+    WF_UNROLL
+    for (int i = 0; i < mr; i++)
+        WF_UNROLL
+        for (int j = 0; j < 4; j++) acc[i][j] = vdupq_n_f32(0);
+    for (int64_t s = 0; s < n_seg; s++) {
+        const float *p = a + a_seg[s], *q = b + b_seg[s];
+        for (int64_t k = 0; k < len; k++, p += ak, q += bk) step(mr, acc, p, am, q);
+    }
+    finish(mr, acc, c, cm, add);
+}
+
+static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
+                  float *c) {
+    for (; count >= 16; count -= 16, a += 16, b += 16, c += 16) {
+        float32x4_t acc[4];
+        WF_UNROLL
+        for (int j = 0; j < 4; j++) acc[j] = vld1q_f32(c + 4 * j);
+        for (int64_t k = 0; k < n; k++)
+            WF_UNROLL
+            for (int j = 0; j < 4; j++)
+                acc[j] = vfmaq_f32(acc[j], vld1q_f32(a + k * ak + 4 * j),
+                                   vld1q_f32(b + k * bk + 4 * j));
+        WF_UNROLL
+        for (int j = 0; j < 4; j++) vst1q_f32(c + 4 * j, acc[j]);
+    }
+    for (int64_t l = 0; l < count; l++)
+        for (int64_t k = 0; k < n; k++)
+            c[l] = __builtin_fmaf(a[k * ak + l], b[k * bk + l], c[l]);
+}
+
+#define KERNEL(form, m, am, ak)                                                                    \
+    static void form##_##m##_1(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
+                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
+                               float *c, int64_t cm, bool add) {                                   \
+        block(m, a, am, ak, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                          \
+    }                                                                                              \
+    static void form##_##m##_2(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
+                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
+                               float *c, int64_t cm, bool add) {                                   \
+        form##_##m##_1(a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                        \
+        form##_##m##_1(a, as, a_seg, b + 16, bk, b_seg, n_seg, len, c + 16, cm, add);              \
+    }
+#define KERNELS(m) KERNEL(rows, m, as, 1) KERNEL(cols, m, 1, as)
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
+
+#define ALL(form)                                                                                  \
+    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
+        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6)
+const wf_tile_table wf_tile_neon = {
+    .name = "neon", .max_m = 6, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+#else
+typedef int wf_no_neon_here;
+#endif
