@@ -19,6 +19,7 @@ enum {
     M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
     M_MOST = 256,
     M_ONE_BLOCK = 64,        /* so few rows are one block: V passes once */
+    PAIRED_N = 128,          /* columns in cells, so that a box of V holds a long chunk */
     M_PAIRED = 32,           /* rows of a block where pairs of rows are made for each */
     PIECES = 32,
     PART_K = 1024,           /* k of a part, at least */
@@ -148,7 +149,7 @@ static bool choose_parts(wf_contract_plan *p) {
     for (int j = 0; j < out->shape.rank; j++) span += (out->shape.dim[j] - 1) * out->stride[j];
     for (int i = 0; i < c->n_sources; i++) k += wf_sum_extent(&c->source[i]);
     if (span != count || k < 4 * PART_K || k < 8 * most(p->m, p->n_inner)) return false;
-    if (out->dtype != WF_F32) return false;
+    if (out->dtype != WF_F32 || (p->cells && !p->flat && p->n_inner > PAIRED_N)) return false;
     const wf_contract_plan before = *p;
     p->n_blocks = p->panel_splits = 1;
     p->parts = 2; /* or more */
