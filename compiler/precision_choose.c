@@ -44,6 +44,9 @@ static bool is_contraction(const wf_forms *f, uint32_t id) {
     return node_of(f, id)->op == &wf_op_contract && f->marked[id];
 }
 
+/* Readers that round what they read, if it is not rounded: contractions, and what packs for them. */
+static bool multiplies(const wf_forms *f, uint32_t id) { return f->marked[id]; }
+
 /* Reductions that read bf16: their results hardly tell. */
 static bool folds_half(const wf_op *op) { return op == &wf_op_sum || op == &wf_op_moments; }
 
@@ -144,7 +147,7 @@ static void find_readers(chooser *q) {
         for (uint32_t i = 0; i < x->n_in; i++) {
             const uint32_t owner = f->owner[wf_node_in(q->g, id)[i]];
             const bool later = f->level[id] > f->level[owner];
-            if (is_contraction(f, id)) q->multiplied[owner] = true;
+            if (multiplies(f, id)) q->multiplied[owner] = true;
             else if (later) q->crosses[owner] = true;
         }
     }
@@ -162,7 +165,7 @@ static void find_near(chooser *q) {
     for (uint32_t id = 1; id < wf_graph_size(q->g); id++) {
         const wf_node *x = node_of(f, id);
         const wf_kind kind = x->op->kind;
-        if (!f->live[id] || kind == WF_KIND_VIEW || is_contraction(f, id) || folds_half(x->op))
+        if (!f->live[id] || kind == WF_KIND_VIEW || multiplies(f, id) || folds_half(x->op))
             continue;
         if (kind == WF_KIND_PLACE && (q->multiplied[id] || is_kept(q, id))) continue;
         for (uint32_t i = 0; i < x->n_in; i++) {
@@ -223,7 +226,7 @@ uint8_t wf_precision_form(const wf_forms *f, uint32_t id, uint8_t mine, uint32_t
     if (mine == WF_FORM_AGAIN && f->half[owner]) return WF_FORM_WIDE;
     if (f->again[owner] && later) return WF_FORM_AGAIN;
     if (!f->half[owner]) return WF_FORM_FULL;
-    if (is_contraction(f, id)) return WF_FORM_HALF;
+    if (multiplies(f, id)) return WF_FORM_HALF;
     if (folds_half(x->op) && (f->only[owner] || later || !f->near[owner])) return WF_FORM_HALF;
     return f->only[owner] || later ? WF_FORM_WIDE : WF_FORM_FULL;
 }
