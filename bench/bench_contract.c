@@ -113,7 +113,8 @@ static bool measure(const char *name, const wf_graph *g, uint32_t id, double pea
     const bool ok = error <= (compute == WF_COMPUTE_F32X3 ? 1e-5 : 1e-6);
     printf("%-34s %8.3f ms %7.1f GFLOP/s %5.1f %% of peak   pieces %3lld  error %.1e %s\n", name,
            t * 1e3, s.flop / t * 1e-9, 100 * s.flop / t * 1e-9 / peak,
-           (long long)(f->pieces(&s.call, 1) + f->pieces(&s.call, 2)), error, ok ? "[ok]" : "[WRONG]");
+           (long long)(f->pieces(&s.call, 1) + f->pieces(&s.call, 2)), error,
+           ok ? "[ok]" : "[WRONG]");
     fflush(stdout);
     for (int i = 0; i < 2; i++) free(s.in[i].data);
     free(s.call.out.data);

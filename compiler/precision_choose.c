@@ -44,7 +44,7 @@ static bool is_contraction(const wf_forms *f, uint32_t id) {
     return node_of(f, id)->op == &wf_op_contract && f->marked[id];
 }
 
-/* Readers that round what they read, if it is not rounded: contractions, and what packs for them. */
+/* Readers that round what they read: contractions, and what packs for them. */
 static bool multiplies(const wf_forms *f, uint32_t id) { return f->marked[id]; }
 
 /* Reductions that read bf16: their results hardly tell. */

@@ -229,7 +229,7 @@ static int64_t plain_loops(const wf_relation *r, int n, int rank, const int64_t 
 }
 
 /* A weight gradient of few filters, over pixels p of G and p + tap of x, has G's few rows against
- * all taps. Over q = p + tap, pixels of x and q - tap of G, the taps are rows beside the filters. */
+ * all taps. Over q = p + tap, pixels of x and q - tap of G, taps are rows beside the filters. */
 static void shift_loop(wf_contract_source *s, int rank, const wf_shape shape[2], int g, int k) {
     const int l = rank + k;
     wf_relation *p = NULL, *x = NULL;
