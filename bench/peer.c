@@ -11,11 +11,12 @@
 
 #include "bench/convlstm.h"
 
-/* The cores that this process may use. The first team of threads ties the first of them to one,
- * which a child would inherit. */
-static cpu_set_t cores;
-__attribute__((constructor)) static void remember_cores(void) {
-    sched_getaffinity(0, sizeof cores, &cores);
+/* All cores: OpenMP's library ties the first thread to one of them before main, which a child would
+ * inherit, and with it twice the time. */
+static void use_all_cores(void) {
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof all);
+    sched_setaffinity(0, sizeof all, &all);
 }
 
 static bool write_floats(const char *folder, const char *name, const float *v, size_t n) {
@@ -58,7 +59,7 @@ static bool start(bench_peer *b, char **argv) {
     fflush(NULL);
     b->pid = fork();
     if (b->pid == 0) {
-        sched_setaffinity(0, sizeof cores, &cores);
+        use_all_cores();
         dup2(to[0], 0);
         dup2(from[1], 1);
         for (int i = 0; i < 2; i++) close(to[i]), close(from[i]);
