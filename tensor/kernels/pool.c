@@ -1,8 +1,22 @@
-/* Pooling rows in plain C, vectorised over blocks of channels whose state stays in cache. Averages
- * accumulate in f64 and are rounded once, as the reference does. */
-#include "tensor/kernels/pool.h"
+/* Pooling rows. Averages are in plain C, vectorised over blocks of channels whose sums stay in
+ * cache; they accumulate in f64 and are rounded once, as the reference does. */
+#define VECTOR  16
+#define MAX_ROW wf_pool_max_row_plain
+#include "tensor/kernels/pool_max.inc"
 
-#include <math.h>
+#include "tensor/kernels/cpu.h"
+
+void wf_pool_max_row(const wf_pool *p, const float *x, float *y, int64_t *index, int64_t n,
+                     int64_t o0, int64_t o1) {
+    switch (wf_isa_get()) {
+#if defined(__x86_64__)
+    case WF_ISA_AMX:
+    case WF_ISA_AVX512: wf_pool_max_row_avx512(p, x, y, index, n, o0, o1); return;
+    case WF_ISA_AVX2: wf_pool_max_row_avx2(p, x, y, index, n, o0, o1); return;
+#endif
+    default: wf_pool_max_row_plain(p, x, y, index, n, o0, o1);
+    }
+}
 
 #define BLOCK 64 /* channels at a time */
 
@@ -10,61 +24,9 @@ static int64_t block_at(const wf_pool *p, int64_t c) {
     return p->c - c < BLOCK ? p->c - c : BLOCK;
 }
 
-typedef struct box {
-    int64_t lo[3], hi[3];
-} box;
-
-static void max_block(const wf_pool *p, const float *x, const box *b, int64_t n,
-                      float *restrict m) {
-    for (int64_t j = 0; j < n; j++) m[j] = -INFINITY;
-    for (int64_t i0 = b->lo[0]; i0 < b->hi[0]; i0++)
-        for (int64_t i1 = b->lo[1]; i1 < b->hi[1]; i1++)
-            for (int64_t i2 = b->lo[2]; i2 < b->hi[2]; i2++) {
-                const float *v = x + i0 * p->xs[1] + i1 * p->xs[2] + i2 * p->xs[3];
-#pragma omp simd
-                for (int64_t j = 0; j < n; j++) m[j] = v[j] > m[j] || v[j] != v[j] ? v[j] : m[j];
-            }
-}
-
-/* Positions of the first values equal to m (or of the first NaN, if m is NaN). */
-static void index_block(const wf_pool *p, const float *x, const box *b, int64_t n, const float *m,
-                        int64_t *index) {
-    int32_t found[BLOCK] = {0};
-    for (int64_t i0 = b->lo[0]; i0 < b->hi[0]; i0++)
-        for (int64_t i1 = b->lo[1]; i1 < b->hi[1]; i1++)
-            for (int64_t i2 = b->lo[2]; i2 < b->hi[2]; i2++) {
-                const float *v = x + i0 * p->xs[1] + i1 * p->xs[2] + i2 * p->xs[3];
-                const int64_t at = (i0 * p->in[1] + i1) * p->in[2] + i2;
-                for (int64_t j = 0; j < n; j++) {
-                    const bool here = v[j] == m[j] || (v[j] != v[j] && m[j] != m[j]);
-                    if (here && !found[j]) index[j] = at, found[j] = 1;
-                }
-            }
-}
-
-void wf_pool_max_row(const wf_pool *p, const float *x, float *y, int64_t *index, int64_t n,
-                     int64_t o0, int64_t o1) {
-    box b;
-    wf_pool_window(p, 0, o0, &b.lo[0], &b.hi[0]);
-    wf_pool_window(p, 1, o1, &b.lo[1], &b.hi[1]);
-    for (int64_t o2 = 0; o2 < p->out[2]; o2++) {
-        wf_pool_window(p, 2, o2, &b.lo[2], &b.hi[2]);
-        const int64_t at = n * p->ys[0] + o0 * p->ys[1] + o1 * p->ys[2] + o2 * p->ys[3];
-        for (int64_t c = 0; c < p->c; c += BLOCK) {
-            float m[BLOCK];
-            const int64_t wide = block_at(p, c);
-            const float *image = x + n * p->xs[0] + c;
-            max_block(p, image, &b, wide, m);
-            if (index) index_block(p, image, &b, wide, m, index + at + c);
-            else
-                for (int64_t j = 0; j < wide; j++) y[at + c + j] = m[j];
-        }
-    }
-}
-
 void wf_pool_avg_row(const wf_pool *p, const float *x, float *y, int64_t n, int64_t o0,
                      int64_t o1) {
-    box b;
+    window b;
     wf_pool_window(p, 0, o0, &b.lo[0], &b.hi[0]);
     wf_pool_window(p, 1, o1, &b.lo[1], &b.hi[1]);
     for (int64_t o2 = 0; o2 < p->out[2]; o2++) {
@@ -89,7 +51,7 @@ void wf_pool_avg_row(const wf_pool *p, const float *x, float *y, int64_t n, int6
 
 void wf_pool_avg_grad_row(const wf_pool *p, const float *y, float *x, int64_t n, int64_t i0,
                           int64_t i1) {
-    box b;
+    window b;
     wf_pool_cover(p, 0, i0, &b.lo[0], &b.hi[0]);
     wf_pool_cover(p, 1, i1, &b.lo[1], &b.hi[1]);
     for (int64_t i2 = 0; i2 < p->in[2]; i2++) {

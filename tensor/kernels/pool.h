@@ -47,6 +47,13 @@ static inline double wf_pool_size(const wf_pool *p, const int64_t o[3]) {
 /* y = the largest value; index (may be NULL): flat spatial position of the first one. NaN wins. */
 void wf_pool_max_row(const wf_pool *p, const float *x, float *y, int64_t *index, int64_t n,
                      int64_t o0, int64_t o1);
+/* The same for an instruction set. */
+void wf_pool_max_row_plain(const wf_pool *p, const float *x, float *y, int64_t *index, int64_t n,
+                           int64_t o0, int64_t o1);
+void wf_pool_max_row_avx2(const wf_pool *p, const float *x, float *y, int64_t *index, int64_t n,
+                          int64_t o0, int64_t o1);
+void wf_pool_max_row_avx512(const wf_pool *p, const float *x, float *y, int64_t *index, int64_t n,
+                            int64_t o0, int64_t o1);
 /* y = the average. */
 void wf_pool_avg_row(const wf_pool *p, const float *x, float *y, int64_t n, int64_t o0, int64_t o1);
 /* The adjoint: x (image n, i0, i1, all i2) = sum over windows around it of y / size. */
