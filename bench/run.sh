@@ -30,6 +30,7 @@ quick)
     run bench_contract
     run bench_scalar 997
     run bench_step
+    run bench_around
     run bench_eager
     run bench_compiler 1
     ;;
