@@ -70,8 +70,18 @@ FIRST = $(filter setup,$(MAKECMDGOALS))
 JOBS  = $(shell nproc 2>/dev/null || echo 2)
 make  = $(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-all: ## library and program (the default)
-	@+$(make) $(B)/libweft.a $(B)/libweft.so $(B)/convlstm
+# Commands build what they need by a make of their own: on all cores, and after `setup` with the
+# compiler that is there by then. Two of these at once would write the same files, so commands go
+# one after another; `all` beside files is built by the make that builds those.
+COMMANDS = $(filter-out all $(B)/%,$(MAKECMDGOALS))
+FILES    = $(filter $(B)/%,$(MAKECMDGOALS))
+ifneq ($(COMMANDS),)
+.NOTPARALLEL:
+endif
+
+PRODUCTS = $(B)/libweft.a $(B)/libweft.so $(B)/convlstm
+all: $(if $(COMMANDS),,$(if $(FILES),$(PRODUCTS))) ## library and program (the default)
+	@+$(if $^,:,$(make) $(PRODUCTS))
 
 # --- building ---------------------------------------------------------------------------------------
 

@@ -15,10 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench/convlstm.h"
 #include "compiler/cc.h"
 #include "compiler/program.h"
-#include "models/convlstm/model.h"
 
 /* A way to compile the step, and what came of it. */
 typedef struct row {
@@ -47,8 +46,6 @@ static const row rows[ROWS] = {
 };
 
 static const convlstm_size small = {.frames = 4, .batch = 2, .height = 8, .width = 8, .hidden = 3};
-static const convlstm_size full = {.frames = 19, .batch = 8, .height = 32, .width = 32,
-                                   .hidden = 64};
 
 static bool failed(void) {
     fprintf(stderr, "bench_compiler: %s\n", wf_error());
@@ -85,16 +82,8 @@ static bool training_graph(wf_graph **g, wf_tensor out[CONVLSTM_TRAINER_OUTPUTS]
     return true;
 }
 
-/* Blobs that move: what matters is that nothing is zero or equal. */
 static void fill(wf_program *p, convlstm_size s) {
-    float *x = wf_data_named(p, "x", NULL), *target = wf_data_named(p, "target", NULL);
-    const int64_t frame = s.batch * s.height * s.width, area = s.height * s.width;
-    for (int64_t i = 0; i < s.frames * frame; i++) {
-        const double u = (double)(i % s.width - 10) - 0.7 * (double)(i / frame);
-        const double v = (double)(i % area / s.width - 8) - (double)(i % frame / area);
-        x[i] = (float)exp(-(u * u + v * v) / 20);
-        target[i] = (float)exp(-((u - 0.7) * (u - 0.7) + v * v) / 20);
-    }
+    bench_clips(s, wf_data_named(p, "x", NULL), wf_data_named(p, "target", NULL));
     *(float *)wf_data_named(p, "lr", NULL) = 1e-3f;
 }
 
@@ -112,7 +101,8 @@ static bool open_row(row *r, convlstm_size s, size_t memory) {
     if (!(r->p = wf_params_new(7))) return failed();
     bool ok = training_graph(&g, out, r->p, s, r->separate);
     if (ok && wf_compile(&r->program, g, out, CONVLSTM_TRAINER_OUTPUTS,
-                         (wf_compile_opt){.off = r->off, .memory = memory}))
+                         (wf_compile_opt){.precision = WF_PRECISION_F32, .off = r->off,
+                                          .memory = memory}))
         ok = failed();
     wf_graph_free(g);
     if (!ok) return false;
@@ -212,7 +202,7 @@ static bool time_code(compiling *c, wf_plan *p) {
 
 /* The plan of the whole step of T steps, from its graph with gradients. */
 static bool time_compiling(compiling *c, int64_t steps, bool code) {
-    convlstm_size s = full;
+    convlstm_size s = bench_notebook;
     s.frames = steps;
     wf_params *params = wf_params_new(7);
     wf_graph *g = NULL;
@@ -292,7 +282,7 @@ int main(int argc, char **argv) {
     if (!print_compiling()) return 1;
     bench_header("bench_compiler");
     setenv("WF_JIT", "sync", 1);
-    if (!verify_small() || !open_all(r, full) || !verify_full(r)) return 1;
+    if (!verify_small() || !open_all(r, bench_notebook) || !verify_full(r)) return 1;
     fflush(stdout);
     if (!time_rows(r, rounds)) return 1;
     print_rows(r);

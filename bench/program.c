@@ -8,7 +8,7 @@
 
 const bench_mode bench_modes[] = {
     {"f32", WF_PRECISION_F32, 1e-6, "fp32", 1e-4, 1e-4},
-    {"f32x3", WF_PRECISION_F32X3, 1e-5, "fp32", 1e-4, 1e-4},
+    {"f32x3", WF_PRECISION_F32X3, 1e-5, "fp32", 1e-4, 5e-3},
     {"bf16", WF_PRECISION_BF16, 5e-3, "bf16", 5e-3, 0.12},
     {0},
 };

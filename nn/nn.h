@@ -262,6 +262,9 @@ typedef struct wf_layer_info {
 /* The layers of a graph in order of creation: call it before wf_grad or an optimiser adds nodes.
  * *out (*n) is the caller's to free(). Errors: WF_MODEL, WF_MEMORY. */
 WF_API wf_status wf_nn_summary(const wf_params *p, wf_graph *g, wf_layer_info **out, size_t *n);
+/* The same as a table, a line a layer and one for all: name, output, parameters, GFLOP.
+ * Errors: those of wf_nn_summary; WF_OUTPUT. */
+WF_API wf_status wf_nn_summary_print(const wf_params *p, wf_graph *g, FILE *f);
 
 /* --- losses: means over all elements (rows for cross entropy), scalars ------------------------ */
 WF_API wf_tensor wf_nn_mse(wf_tensor y, wf_tensor target);

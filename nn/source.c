@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 typedef struct part {
     char *name;            /* owned */
     size_t bytes;          /* of a sample in a batch */

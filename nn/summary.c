@@ -70,3 +70,39 @@ wf_status wf_nn_summary(const wf_params *p, wf_graph *g, wf_layer_info **out, si
     *out = row;
     return WF_OK;
 }
+
+/* 1234567 as 1,234,567. */
+static const char *with_commas(int64_t n, char buf[32]) {
+    char digits[24];
+    const int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    char *to = buf;
+    for (int i = 0; i < length; i++) {
+        if (i && (length - i) % 3 == 0) *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = 0;
+    return buf;
+}
+
+wf_status wf_nn_summary_print(const wf_params *p, wf_graph *g, FILE *f) {
+    wf_layer_info *row;
+    size_t n;
+    int64_t params = 0;
+    double flops = 0;
+    char count[32], shape[96];
+    if (!f) return wf_fail(WF_ARGUMENT, "wf_nn_summary_print: the file is NULL");
+    const wf_status s = wf_nn_summary(p, g, &row, &n);
+    if (s) return s;
+    fprintf(f, "%-32s %-20s %12s %10s\n", "layer", "output", "parameters", "GFLOP");
+    for (size_t i = 0; i < n; i++) {
+        fprintf(f, "%-32s %-20s %12s %10.3f\n", row[i].name,
+                wf_shape_text(&row[i].shape, shape, sizeof shape),
+                with_commas(row[i].params, count), row[i].flops * 1e-9);
+        params += row[i].params;
+        flops += row[i].flops;
+    }
+    fprintf(f, "%-32s %-20s %12s %10.3f\n", "all (forward)", "", with_commas(params, count),
+            flops * 1e-9);
+    free(row);
+    return ferror(f) ? wf_fail(WF_OUTPUT, "cannot write the table of layers") : WF_OK;
+}

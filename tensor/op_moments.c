@@ -67,8 +67,9 @@ static void grad(const wf_grad_call *c) {
     const wf_tensor g_mean = wf_reduce_keep(wf_index(c->g, 0, 0), c->attr, x);
     const wf_tensor g_var = wf_reduce_keep(wf_index(c->g, 0, 1), c->attr, x);
     const wf_tensor centred = wf_sub(x, mean);
-    c->gx[0] = wf_cast(wf_add(wf_mul_scalar(g_mean, 1 / count),
-                      wf_mul(centred, wf_mul_scalar(g_var, 2 / count))), dtype);
+    const wf_tensor g = wf_add(wf_mul_scalar(g_mean, 1 / count),
+                               wf_mul(centred, wf_mul_scalar(g_var, 2 / count)));
+    c->gx[0] = wf_cast(g, dtype);
 }
 
 /* --- kernel --------------------------------------------------------------------------------- */

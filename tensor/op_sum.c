@@ -1,7 +1,7 @@
 /* sum: out[k] = sum over r of x[k, r], k over the kept axes, r over the reduced ones; empty: 0.
  * Real sums accumulate in f64 and are rounded once, those of bf16 to f32; integer sums wrap around
- * in their dtype.
- * Also here: mean, and sum_to, the adjoint of broadcasting, which are compositions of it. */
+ * in their dtype. Also here: mean, and sum_to, the adjoint of broadcasting, which are compositions
+ * of it. */
 #include "tensor/reduce.h"
 
 /* --- infer ---------------------------------------------------------------------------------- */

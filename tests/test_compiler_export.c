@@ -15,6 +15,14 @@
 #include "tensor/graph.h"
 #include "tests/sampler.h"
 
+/* It is one file; here its main and its batch have other names. */
+int mnist_cnn_export_main(int argc, char **argv);
+#define main mnist_cnn_export_main
+#define BATCH DIGITS_A_STEP
+#include "models/mnist_cnn/main.c"
+#undef BATCH
+#undef main
+
 /* --- compiling -------------------------------------------------------------------------------- */
 
 typedef struct built {
@@ -108,7 +116,8 @@ static wf_program *cnn_new(wf_graph *g, wf_params *params) {
     wf_tensor out[2] = {wf_name(wf_nn_cross_entropy(h, y), "loss")};
     out[1] = wf_name(wf_nn_adam(params, out[0], (wf_optimizer_opt){.clip_norm = 1}), "norm");
     wf_program *p = NULL;
-    cr_assert(!wf_compile(&p, g, out, 2, (wf_compile_opt){0}), "%s", wf_error());
+    cr_assert(!wf_compile(&p, g, out, 2, (wf_compile_opt){.precision = WF_PRECISION_F32}), "%s",
+              wf_error());
     return p;
 }
 
@@ -119,6 +128,20 @@ static void make_batch(float *x, int32_t *y, uint64_t *state) {
         for (int i = 0; i < SIDE * SIDE; i++)
             x[n * SIDE * SIDE + i] =
                 (float)(i % CLASSES == y[n]) + 0.1f * (float)sampler_next(state);
+    }
+}
+
+/* Values of the library's program and of the exported one by these names. */
+static void compare_named(const built *b, wf_program *p, const char *const *name, size_t n,
+                          int step) {
+    for (size_t i = 0; i < n; i++) {
+        char theirs[64];
+        size_t bytes;
+        snprintf(theirs, sizeof theirs, "net_%s", name[i]);
+        if (strchr(theirs, '.')) *strchr(theirs, '.') = '_';
+        const float *want = wf_data_named(p, name[i], &bytes);
+        const double apart = distance(array(b, theirs), want, (int64_t)bytes / 4);
+        cr_assert(apart < 1e-5, "step %d, %s: %g", step, theirs, apart);
     }
 }
 
@@ -136,15 +159,44 @@ Test(compiler_export, training_step) {
         *(float *)wf_data_named(p, "lr", NULL) = *(float *)array(&b, "net_lr") = 0.01f;
         cr_assert(!wf_run(p), "%s", wf_error());
         b.run();
-        for (size_t i = 0; i < WF_COUNT(compared); i++) {
-            char name[64];
-            size_t bytes;
-            snprintf(name, sizeof name, "net_%s", compared[i]);
-            if (strchr(name, '.')) *strchr(name, '.') = '_';
-            const float *want = wf_data_named(p, compared[i], &bytes);
-            const double apart = distance(array(&b, name), want, (int64_t)bytes / 4);
-            cr_assert(apart < 1e-5, "step %d, %s: %g", step, name, apart);
+        compare_named(&b, p, compared, WF_COUNT(compared), step);
+    }
+    drop(&b);
+    wf_program_free(p);
+    wf_graph_free(g);
+    wf_params_free(params);
+}
+
+/* models/mnist_cnn as it is. */
+Test(compiler_export, training_step_of_mnist_cnn) {
+    enum { N = 20 };
+    static const char *const compared[] = {"loss", "conv1.weight", "fc1.weight", "fc2.bias"};
+    wf_graph *g = wf_graph_new();
+    wf_params *params = wf_params_new(1);
+    const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(N, 28, 28, 1));
+    const wf_tensor y = wf_input(g, "y", WF_I64, WF_SHAPE(N));
+    const wf_tensor loss = wf_name(wf_nn_cross_entropy(network(params, x), y), "loss");
+    wf_program *p;
+    wf_nn_adam(params, loss, (wf_optimizer_opt){0});
+    cr_assert(!wf_compile(&p, g, &loss, 1, (wf_compile_opt){.precision = WF_PRECISION_F32}), "%s",
+              wf_error());
+    built b = export_program(p, (wf_export_opt){0}, "-O2");
+    float *image = wf_data(p, x);
+    int64_t *digit = wf_data(p, y);
+    for (int step = 0; step < STEPS; step++) {
+        for (int i = 0; i < N; i++) {
+            uint8_t pixels[DIGITS_PIXELS];
+            digits_draw(0, (uint64_t)(step * N + i), pixels);
+            for (int k = 0; k < DIGITS_PIXELS; k++)
+                image[i * DIGITS_PIXELS + k] = (float)pixels[k] / 255;
+            digit[i] = i % 10;
         }
+        memcpy(array(&b, "net_x"), image, N * DIGITS_PIXELS * sizeof *image);
+        memcpy(array(&b, "net_y"), digit, N * sizeof *digit);
+        *(float *)wf_data_named(p, "lr", NULL) = *(float *)array(&b, "net_lr") = 0.002f;
+        cr_assert(!wf_run(p), "%s", wf_error());
+        b.run();
+        compare_named(&b, p, compared, WF_COUNT(compared), step);
     }
     drop(&b);
     wf_program_free(p);
@@ -159,7 +211,8 @@ static long predictor(int64_t frames, const char *flags, double *apart) {
     wf_params *params = wf_params_new(5);
     convlstm_program c;
     const convlstm_size size = {frames, 1, 16, 16, 8};
-    cr_assert(!convlstm_predictor(&c, params, size, (wf_compile_opt){0}), "%s", wf_error());
+    const wf_compile_opt o = {.precision = WF_PRECISION_F32};
+    cr_assert(!convlstm_predictor(&c, params, size, o), "%s", wf_error());
     built b = export_program(c.program, (wf_export_opt){0}, flags);
     uint64_t state = 2;
     for (int64_t i = 0; i < frames * 256; i++) c.x[i] = (float)sampler_next(&state);
@@ -237,7 +290,7 @@ static void compare(wf_dtype t, const char *got, const char *want, int64_t n, do
 static void check_all(wf_dtype real, unsigned off, double most) {
     wf_graph *g = all_samples(real);
     wf_program *p = NULL;
-    const wf_compile_opt o = {.off = off, .no_assign = true};
+    const wf_compile_opt o = {.precision = WF_PRECISION_F32, .off = off, .no_assign = true};
     cr_assert(!wf_compile(&p, g, outputs, n_outputs, o), "%s", wf_error());
     cr_assert(!wf_run(p));
     built b = export_program(p, (wf_export_opt){0}, "-O0");

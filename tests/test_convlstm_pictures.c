@@ -277,6 +277,13 @@ Test(convlstm_pictures, a_pipe_gets_plain_lines) {
     succeed("train " SMALL " --steps 7 --out @/run");
     cr_expect(!strchr(err_text, '\r') && !strchr(err_text, '\033'), "%s", err_text);
     cr_expect(strstr(err_text, "7/7  loss "), "%s", err_text);
+    const char *table = strstr(err_text, "all (forward)"), *waited = strstr(err_text, "waited ");
+    double seconds, all, share;
+    cr_assert(table && table < strstr(err_text, "clips to train on"), "the table of layers first: "
+              "%s", err_text);
+    cr_assert(waited && sscanf(waited, "waited %lf s of %lf s for data (%lf %%)", &seconds, &all,
+                               &share) == 3, "%s", err_text);
+    cr_expect(seconds >= 0 && seconds <= all && share <= 100);
     cr_expect(count(err_text, "  loss 0") <= 4, "%s", err_text);
     char buf[32];
     cr_expect_str_eq(progress_time(7.2, buf), "0:07");

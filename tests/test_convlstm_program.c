@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "models/convlstm/recipe.h"
 #include "models/convlstm/settings.h"
 #include "models/program/machine.h"
 #include "tests/convlstm_run.h"
@@ -218,6 +219,47 @@ Test(convlstm_program, a_run_goes_on_with_its_own_options) {
     static char text[1 << 16];
     read_file(in_folder("a/metrics.jsonl"), text, sizeof text);
     cr_expect(strstr(text, "\"step\":3,") && strstr(text, "\"step\":5,"), "%s", text);
+}
+
+/* --- recipes --- */
+
+Test(convlstm_program, recipes_are_what_their_names_stand_for) {
+    settings s = {.recipe = "notebook", .warmup = -1, .clip = -1, .average = -1, .patience = -1};
+    recipe r = recipe_of(&s);
+    cr_expect(r.schedule.kind == WF_SCHEDULE_PLATEAU && r.schedule.lr == 1.0 / 512 && r.clip == 2);
+    cr_expect(!r.schedule.warmup && !r.average && !r.collapse && !r.calm);
+    s.recipe = "best";
+    r = recipe_of(&s);
+    cr_expect(r.schedule.warmup > 0 && r.average > 0.9 && r.collapse > 1 && r.calm);
+    s.lr = 0.25, s.warmup = 0, s.clip = 0, s.average = 0, s.patience = 7;
+    r = recipe_of(&s);
+    cr_expect(r.schedule.lr == 0.25 && !r.schedule.warmup && !r.clip && !r.average);
+    cr_expect(r.patience == 7 && r.calm);
+}
+
+/* The loss of the first step, of one batch. */
+static double first_loss(const char *name, int seed) {
+    char line[256];
+    snprintf(line, sizeof line, "train --hidden 16 --clips 8 --val 0 --steps 1 --recipe %s "
+             "--seed %d --out @/first", name, seed);
+    succeed(line);
+    read_file(in_folder("first/metrics.jsonl"), line, sizeof line);
+    *strchr(line, '\n') = 0;
+    json_t *row = parse(line);
+    const double loss = number(row, "loss");
+    json_decref(row);
+    return loss;
+}
+
+/* A black picture's loss is about 0.04. With the weights that PyTorch draws, some seeds grow from
+ * frame to frame. */
+Test(convlstm_program, the_best_recipe_starts_calmly) {
+    double most = 0;
+    for (int seed = 1; seed <= 3; seed++) {
+        cr_expect_lt(first_loss("best", seed), 0.08);
+        most = fmax(most, first_loss("notebook", seed));
+    }
+    cr_expect_gt(most, 0.08);
 }
 
 /* --- doctor, summary, bench --- */
@@ -434,6 +476,33 @@ Test(convlstm_program, files_without_permission_are_refused) {
     refuse("train " SMALL " --steps 1 --out @/closed/run", 5, "closed");
     refuse("data --count 1 --out @/closed/x.npy", 5, "x.npy");
     refuse("plot @/run --out @/closed/x.svg", 5, "x.svg");
+}
+
+/* MiB of the values of a training step, in the table before the run. */
+static double values_of_step(void) {
+    const char *end = strstr(err_text, " MiB values");
+    cr_assert(end, "%s", err_text);
+    while (end > err_text && end[-1] != '\n') end--;
+    return strtod(end, NULL);
+}
+
+Test(convlstm_program, a_budget_changes_memory_and_no_bit) {
+    static char one[1 << 18], two[1 << 18];
+    char line[256];
+    const char *const step = "train --hidden 4 --clips 4 --batch 2 --val 0 --steps 2 --out @/";
+    snprintf(line, sizeof line, "%sfull", step);
+    succeed(line);
+    const double full = values_of_step();
+    snprintf(line, sizeof line, "%sless --memory %g", step, 0.7 * full);
+    succeed(line);
+    cr_expect_leq(values_of_step(), 0.7 * full + 0.1, "%g MiB, %g without the budget",
+                  values_of_step(), full);
+    const size_t n = read_file(in_folder("full/last.safetensors"), one, sizeof one);
+    cr_assert(n && read_file(in_folder("less/last.safetensors"), two, sizeof two) == n);
+    cr_assert(!memcmp(one, two, n), "the weights differ");
+    snprintf(line, sizeof line, "%sleast --memory 0.1", step);
+    refuse(line, 5, "values need at least");
+    cr_expect(!exists(in_folder("least")), "a refused run made its directory");
 }
 
 Test(convlstm_program, a_step_in_bf16_needs_less_memory) {

@@ -244,10 +244,38 @@ Test(convlstm_resume, signals_save_and_tell_by_exit_code) {
     }
 }
 
+/* Bit n - 1 of SigCgt: the process has a handler for signal n. */
+static bool has_handler(pid_t process, int number) {
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)process);
+    if (!read_file(path, text, sizeof text)) return false;
+    const char *caught = strstr(text, "SigCgt:");
+    return caught && strtoull(caught + strlen("SigCgt:"), NULL, 16) >> (number - 1) & 1;
+}
+
+/* The first signal waits for the end of a step, which is a long one here. */
+Test(convlstm_resume, a_second_signal_stops_at_once) {
+    if (access("/proc/self/status", R_OK)) cr_skip("no /proc here");
+    int code = 0;
+    for (int tries = 0; tries < 5 && code != -SIGTERM; tries++) {
+        remove(in_folder("run/metrics.jsonl"));
+        const pid_t child = start("train --hidden 32 --clips 8 --batch 4 --val 0 --threads 1 "
+                                  "--steps 1000 --out @/run");
+        wait_for_rows(in_folder("run/metrics.jsonl"), 1);
+        kill(child, SIGINT);
+        while (has_handler(child, SIGINT)) wait_ms(1);
+        kill(child, SIGTERM);
+        code = end(child);
+        cr_assert(code == -SIGTERM || code == 128 + SIGINT, "exit code %d: %s", code, errors);
+    }
+    cr_assert_eq(code, -SIGTERM, "five times the step was done before: %s", errors);
+}
+
 Test(convlstm_resume, only_some_options_may_differ) {
     static const char *const differs[] = {"--seed 4", "--hidden 3", "--lr 0.1", "--recipe notebook",
                                           "--batch 4", "--val 0.2", "--clips 18", "--no-shuffle",
-                                          "--frames 5", "--clip 1", "--average 0.5"};
+                                          "--frames 5", "--clip 1", "--average 0.5",
+                                          "--precision bf16", "--memory 99", "--splits 8,4,4"};
     char line[512];
     succeed("train " SMALL " --steps 2 --out @/run");
     for (size_t i = 0; i < WF_COUNT(differs); i++) {
@@ -259,6 +287,22 @@ Test(convlstm_resume, only_some_options_may_differ) {
                   errors);
     }
     succeed("train --resume @/run --steps 4 --threads 2 --log-every 2 --save-every 1");
+}
+
+Test(convlstm_resume, in_any_precision) {
+    static const char *const modes[] = {"f32x3", "bf16"};
+    for (size_t m = 0; m < WF_COUNT(modes); m++) {
+        char line[256];
+        snprintf(line, sizeof line, "train " SMALL " --precision %s --steps 9 --out @/whole",
+                 modes[m]);
+        succeed(line);
+        snprintf(line, sizeof line, "train " SMALL " --precision %s --steps 4 --out @/%s", modes[m],
+                 modes[m]);
+        succeed(line);
+        snprintf(line, sizeof line, "train --resume @/%s --steps 9", modes[m]);
+        succeed(line);
+        expect_same_run("whole", modes[m]);
+    }
 }
 
 Test(convlstm_resume, other_data_are_refused) {

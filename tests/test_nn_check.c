@@ -127,3 +127,34 @@ Test(nn_check, reports_the_message_of_a_bad_graph) {
     wf_graph_free(g);
     wf_params_free(p);
 }
+
+Test(nn_check, the_table_of_layers) {
+    static const char want[] =
+        "layer                            output                 parameters      GFLOP\n"
+        "conv                             [500,6,6,40]                  760      0.026\n"
+        "top/fc                           [500,3]                     4,323      0.004\n"
+        "all (forward)                                                5,083      0.030\n";
+    wf_graph *g = wf_graph_new();
+    wf_params *p = wf_params_new(1);
+    const wf_tensor x = wf_input(g, "x", WF_F32, WF_SHAPE(500, 6, 6, 2));
+    const wf_tensor h = wf_nn_conv2d(p, "conv", x, (wf_conv_layer_opt){
+        .out = 40, .kernel = 3, .same = true});
+    wf_scope_push(g, "top");
+    wf_nn_linear(p, "fc", wf_reshape(h, WF_SHAPE(500, -1)), (wf_linear_opt){.out = 3});
+    wf_scope_pop(g);
+    char *text;
+    size_t bytes;
+    FILE *f = open_memstream(&text, &bytes), *full = fopen("/dev/full", "w");
+    cr_assert(f && !wf_nn_summary_print(p, g, f), "%s", wf_error());
+    fclose(f);
+    cr_assert_str_eq(text, want, "%s", text);
+    if (full) {
+        setvbuf(full, NULL, _IONBF, 0);
+        cr_assert_eq(wf_nn_summary_print(p, g, full), WF_OUTPUT);
+        fclose(full);
+    }
+    cr_assert_eq(wf_nn_summary_print(p, g, NULL), WF_ARGUMENT);
+    free(text);
+    wf_graph_free(g);
+    wf_params_free(p);
+}

@@ -294,12 +294,13 @@ typedef struct fast_case {
 enum layout { DENSE, REVERSED_AXES, FLIPPED, SPREAD, N_LAYOUTS };
 
 /* An array of the shape with values of a fixed pattern; *memory is to be freed. */
-static wf_array operand(wf_shape s, int how, void **memory) {
+static wf_array operand(wf_shape s, wf_dtype dtype, int how, void **memory) {
     const int64_t n = wf_shape_count(&s), gap = how == SPREAD ? 3 : 1;
-    float *data = malloc(sizeof *data * (size_t)(n * gap + 1));
+    const int64_t bytes = (int64_t)wf_dtype_bytes(dtype);
+    char *data = malloc((size_t)(bytes * (n * gap + 1)));
     uint64_t seed = 3;
-    for (int64_t i = 0; i < n * gap; i++) data[i] = (float)noise(&seed) + 0.5f;
-    wf_array a = {.data = data, .dtype = WF_F32, .shape = s};
+    for (int64_t i = 0; i < n * gap; i++) wf_store(dtype, data + i * bytes, noise(&seed) + 0.5);
+    wf_array a = {.data = data, .dtype = dtype, .shape = s};
     int64_t stride = gap;
     for (int i = 0; i < s.rank; i++) {
         const int at = how == REVERSED_AXES ? i : s.rank - 1 - i;
@@ -308,14 +309,14 @@ static wf_array operand(wf_shape s, int how, void **memory) {
     }
     if (how == FLIPPED && s.rank) {
         const int at = s.rank / 2;
-        a.data = data + a.stride[at] * (s.dim[at] - 1);
+        a.data = data + bytes * a.stride[at] * (s.dim[at] - 1);
         a.stride[at] = -a.stride[at];
     }
     *memory = data;
     return a;
 }
 
-static void check_fast(const wf_op *op, const fast_case *f, int how) {
+static void check_fast(const wf_op *op, const fast_case *f, wf_dtype dtype, int how) {
     wf_reduce_attr attr = {.n_axes = 0};
     const wf_shape s = wf_shape_make(f->rank, f->dim);
     int64_t out[WF_MAX_RANK], rank = 0, kept = 1;
@@ -326,7 +327,7 @@ static void check_fast(const wf_op *op, const fast_case *f, int how) {
     const wf_shape os = wf_shape_make((int)rank, out);
     const size_t n = (size_t)wf_shape_count(&os);
     void *memory;
-    const wf_array x = operand(s, how, &memory);
+    const wf_array x = operand(s, dtype, how, &memory);
     float *y[4];
     for (int i = 0; i < 4; i++) y[i] = calloc(n + 1, sizeof **y);
     wf_call c = {.op = op, .attr = &attr, .n_in = 1, .in = &x};
@@ -338,8 +339,8 @@ static void check_fast(const wf_op *op, const fast_case *f, int how) {
     }
     for (size_t i = 0; i < n; i++)
         cr_assert(close_to(y[1][i], y[0][i], fast_rtol),
-                  "%s rank %d mask %u layout %d [%zu]: %.9g, eval %.9g", op->name, f->rank,
-                  f->mask, how, i, y[1][i], y[0][i]);
+                  "%s of %s rank %d mask %u layout %d [%zu]: %.9g, eval %.9g", op->name,
+                  wf_dtype_name(dtype), f->rank, f->mask, how, i, y[1][i], y[0][i]);
     cr_assert(memcmp(y[1], y[2], n * sizeof **y) == 0 && memcmp(y[1], y[3], n * sizeof **y) == 0,
               "%s: bits depend on how pieces are dealt out", op->name);
     for (int i = 0; i < 4; i++) free(y[i]);
@@ -367,7 +368,8 @@ Test(reduce, fast_path_agrees_with_eval_for_every_layout) {
     const wf_op *const ops[] = {&wf_op_sum, &wf_op_max, &wf_op_min, &wf_op_moments};
     for (size_t o = 0; o < WF_COUNT(ops); o++)
         for (size_t i = 0; i < WF_COUNT(list); i++)
-            for (int how = 0; how < N_LAYOUTS; how++) check_fast(ops[o], &list[i], how);
+            for (int how = 0; how < 2 * N_LAYOUTS; how++)
+                check_fast(ops[o], &list[i], how < N_LAYOUTS ? WF_F32 : WF_BF16, how % N_LAYOUTS);
 }
 
 /* One reduction of n values by the fast path. */

@@ -3,7 +3,9 @@
 #include "models/convlstm/samples.h"
 #include "models/convlstm/settings.h"
 
-static wf_status predict(const settings *s, const clips *source, const int64_t *index) {
+/* *drawn: seconds that the pictures took. */
+static wf_status predict(const settings *s, const clips *source, const int64_t *index,
+                         double *drawn) {
     convlstm_size size = {clips_frames(source) - 1, s->samples, clips_size(source),
                           clips_size(source), 0};
     samples shown = {.rollout = 0};
@@ -13,8 +15,10 @@ static wf_status predict(const settings *s, const clips *source, const int64_t *
     if (!status) status = samples_open(&shown, p, size, source, index, compile_options(s));
     if (!status) status = wf_params_load(p, s->weights);
     if (!status) status = samples_predict(&shown, s->rollout);
+    const double start = report_seconds();
     if (!status && s->gif) status = samples_gif(&shown, s->gif, (int)s->scale);
     if (!status && s->png) status = samples_png(&shown, s->png, 2);
+    *drawn = report_seconds() - start;
     samples_close(&shown);
     wf_params_free(p);
     return status;
@@ -34,12 +38,13 @@ exit_code command_predict(const void *settings_given) {
     if (!status && s->samples > n)
         status = wf_fail(WF_ARGUMENT, "--samples %lld: there are %lld clips",
                          (long long)s->samples, (long long)n);
-    if (!status) status = predict(s, source, index);
+    double drawn = 0;
+    if (!status) status = predict(s, source, index, &drawn);
     parts_free(&cut);
     clips_close(source);
     if (status) return report_failure(status);
-    report_progress("%lld predictions are in %s%s%s", (long long)s->samples,
+    report_progress("%lld predictions are in %s%s%s, drawn in %.0f ms", (long long)s->samples,
                     s->gif ? s->gif : s->png, s->gif && s->png ? " and " : "",
-                    s->gif && s->png ? s->png : "");
+                    s->gif && s->png ? s->png : "", drawn * 1e3);
     return EXIT_CODE_OK;
 }

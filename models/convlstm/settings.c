@@ -1,12 +1,9 @@
-/* The options of convlstm, and its commands. */
+/* The options of convlstm, and its commands. What options come to is in settings_use.c. */
 #include "models/convlstm/settings.h"
 
 #include <stddef.h>
-#include <string.h>
 
-#include "models/program/config.h"
-#include "models/program/machine.h"
-#include "models/program/precision.h"
+#include "models/program/computing.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -197,10 +194,7 @@ static const option_group step_group = {"The training step", step_options,
                                         WF_COUNT(step_options)};
 
 #define PRECISION OPTION_PRECISION(offsetof(settings, precision))
-#define COMPUTING                                                                                  \
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",       \
-     .help = "worker threads; 0: one a core; results do not depend on it"},                        \
-    PRECISION
+#define COMPUTING OPTION_THREADS(offsetof(settings, threads)), PRECISION
 static const option machine_options[] = {
     {"batch", "N", OPTION_INTEGER, AT(batch), .least = 1, .most = 4096, .fallback = "8",
      .help = "clips computed at once"},
@@ -221,7 +215,8 @@ static const command commands[] = {
                 &machine_group},
      .examples =
          "  convlstm train --mnist data/mnist --clips 7200 --steps 300 --out runs/first\n"
-         "  convlstm train --npy mnist_test_seq.npy --splits 7200,800,2000 --out runs/notebook\n"
+         "  convlstm train --npy mnist_test_seq.npy --splits 7200,800,2000 --recipe notebook \\\n"
+         "      --precision bf16 --out runs/notebook\n"
          "  convlstm train --hidden 16 --clips 400 --epochs 2 --reestimate-bn 20\n"
          "  convlstm train --config runs/first/config.json --out runs/again\n"
          "  convlstm train --resume runs/first\n",
@@ -276,6 +271,7 @@ static const command commands[] = {
      .summary = "Times training steps.",
      .groups = {&bench_group, &step_group, &team_group, &json_group},
      .examples = "  convlstm bench\n"
+                 "  convlstm bench --precision bf16\n"
                  "  convlstm bench --hidden 16 --runs 20 --threads 1 --json\n",
      .run = command_bench},
     {.name = "doctor",
@@ -289,52 +285,3 @@ static const command commands[] = {
 const program convlstm_program_table = {
     "convlstm", "Predicts the next frame of moving digits with a ConvLSTM network.", commands,
     WF_COUNT(commands)};
-
-exit_code open_clips(clips **out, const settings *s) {
-    *out = NULL;
-    if (s->npy && s->mnist)
-        return report_error(EXIT_CODE_USAGE, "--npy and --mnist exclude each other");
-    const wf_status status = clips_open(out, (clips_opt){
-        .npy = s->npy, .mnist = s->mnist, .split = s->split, .count = s->clips,
-        .seed = (uint64_t)s->seed, .size = s->size, .frames = s->frames});
-    return status ? report_failure(status) : EXIT_CODE_OK;
-}
-
-wf_status part_of_clips(parts *cut, const clips *c, const settings *s, const int64_t **index,
-                        int64_t *n) {
-    if (!s->splits && strcmp(s->part, "all"))
-        return wf_fail(WF_ARGUMENT, "--part %s: --splits A,B,C is needed too", s->part);
-    const wf_status status =
-        parts_cut(cut, clips_count(c), s->splits, 0, s->splits != NULL, (uint64_t)s->seed);
-    if (status) return status;
-    *index = parts_of(cut, s->part, n);
-    if (*n == 0)
-        return wf_fail(WF_ARGUMENT, "--part %s: --splits %s leaves no clip for it", s->part,
-                       s->splits);
-    return WF_OK;
-}
-
-exit_code settings_of_run(const char *name, const settings *s, const char *dir) {
-    return config_compare(program_command(&convlstm_program_table, name), dir, s,
-                          "steps|epochs|threads|log-every|save-every|detect-anomaly|profile|"
-                          "resume|out");
-}
-
-exit_code clips_of_run(const clips *c, const char *dir) {
-    char hash[CLIPS_HASH];
-    clips_hash(c, hash);
-    return config_compare_data(dir, hash);
-}
-
-/* A run that goes on has the options of the first call, whose folder it was given as --resume. */
-char *settings_text(const char *name, const settings *given, const char *data) {
-    return config_of_run(&convlstm_program_table, name, given, sizeof *given,
-                         given->resume ? given->resume : given->out, data);
-}
-
-wf_compile_opt compile_options(const settings *s) {
-    const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.precision = precision_of(s->precision),
-                            .threads = (int)s->threads,
-                            .most_bytes = available < INT64_MAX ? (size_t)available : 0};
-}

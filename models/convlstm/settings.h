@@ -63,7 +63,7 @@ exit_code clips_of_run(const clips *c, const char *dir);
 /* The config.json of a run of this command (config.h); the caller frees it. */
 char *settings_text(const char *command, const settings *s, const char *data);
 
-/* What --threads, --precision and --memory ask for, and no more memory than the machine has. */
+/* What --threads and --precision ask for, and no more memory than the machine has. */
 wf_compile_opt compile_options(const settings *s);
 
 #endif

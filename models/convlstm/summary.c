@@ -3,14 +3,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "models/convlstm/settings.h"
-#include "models/program/machine.h"
 #include "models/program/row.h"
 
 typedef struct summary {
     wf_graph *graph; /* owner of the names */
+    wf_params *net;  /* its layers */
     wf_layer_info *layer;
     size_t n;
     int64_t params, state_bytes; /* trainable; with running statistics and Adam's two moments */
@@ -19,13 +18,14 @@ typedef struct summary {
 
 static void close_summary(summary *s) {
     free(s->layer);
+    wf_params_free(s->net);
     wf_graph_free(s->graph);
 }
 
 /* The forward network alone, so that a layer's last value is its output. */
 static wf_status open_summary(summary *s, convlstm_size size) {
-    *s = (summary){.graph = wf_graph_new()};
-    wf_params *p = wf_params_new(0);
+    *s = (summary){.graph = wf_graph_new(), .net = wf_params_new(0)};
+    wf_params *p = s->net;
     wf_status status = p && s->graph ? WF_OK : wf_fail(WF_MEMORY, "no memory for the network");
     if (!status) {
         const wf_tensor x = wf_input(s->graph, "x", WF_F32, WF_SHAPE(size.frames, size.batch,
@@ -40,31 +40,7 @@ static wf_status open_summary(summary *s, convlstm_size size) {
         s->state_bytes += wf_shape_count(&info.shape) * (int64_t)wf_dtype_bytes(info.dtype) *
                           (info.role == WF_ROLE_PARAM ? 3 : 1);
     }
-    wf_params_free(p);
     return status;
-}
-
-const char *summary_count(int64_t n, char buf[32]) {
-    char digits[24];
-    const int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
-    char *to = buf;
-    for (int i = 0; i < length; i++) {
-        if (i && (length - i) % 3 == 0 && digits[i - 1] != '-') *to++ = ',';
-        *to++ = digits[i];
-    }
-    *to = 0;
-    return buf;
-}
-
-static void put_table(FILE *f, const summary *s) {
-    char count[32], shape[96];
-    fprintf(f, "%-32s %-20s %12s %10s\n", "layer", "output", "parameters", "GFLOP");
-    for (size_t i = 0; i < s->n; i++)
-        fprintf(f, "%-32s %-20s %12s %10.3f\n", s->layer[i].name,
-                wf_shape_text(&s->layer[i].shape, shape, sizeof shape),
-                summary_count(s->layer[i].params, count), s->layer[i].flops * 1e-9);
-    fprintf(f, "%-32s %-20s %12s %10.3f\n", "all (forward)", "",
-            summary_count(s->params, count), s->flops * 1e-9);
 }
 
 static void put_plan(FILE *f, const summary *s, const wf_program_info *plan) {
@@ -84,7 +60,7 @@ wf_status summary_text(char **text, convlstm_size size, const wf_program_info *p
     FILE *f = status ? NULL : open_memstream(text, &bytes);
     if (!status && !f) status = wf_fail(WF_MEMORY, "no memory for the table of layers");
     if (f) {
-        put_table(f, &s);
+        status = wf_nn_summary_print(s.net, s.graph, f);
         put_plan(f, &s, plan);
         if (fclose(f)) status = wf_fail(WF_MEMORY, "no memory for the table of layers");
     }
@@ -144,7 +120,7 @@ exit_code command_summary(const void *settings_given) {
     if (!status) status = plan_step(&plan, size, given);
     if (!status && given->json) print_json(&s, &plan);
     if (!status && !given->json) {
-        put_table(stdout, &s);
+        status = wf_nn_summary_print(s.net, s.graph, stdout);
         put_plan(stdout, &s, &plan);
     }
     close_summary(&s);

@@ -8,7 +8,4 @@
  * compiled training step. The caller frees *text, which is NULL after an error. */
 wf_status summary_text(char **text, convlstm_size size, const wf_program_info *plan);
 
-/* A number with commas between thousands; returns buf. */
-const char *summary_count(int64_t n, char buf[32]);
-
 #endif

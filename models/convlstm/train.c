@@ -68,7 +68,9 @@ static wf_status compile_programs(training *t) {
     const wf_compile_opt o = compile_options(s);
     const convlstm_size size = {clips_frames(t->clips) - 1, s->batch, clips_size(t->clips),
                                 clips_size(t->clips), s->hidden};
-    wf_status status = convlstm_trainer(&t->step, t->params, size, t->recipe.clip, o);
+    wf_compile_opt step = o; /* the others keep nothing for a backward pass */
+    step.memory = (size_t)(s->memory * 0x1p20);
+    wf_status status = convlstm_trainer(&t->step, t->params, size, t->recipe.clip, step);
     if (!status && s->reestimate_bn)
         status = convlstm_estimator(&t->estimator, t->params, size, o);
     if (!status && t->parts.val)

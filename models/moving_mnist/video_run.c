@@ -4,17 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "models/program/computing.h"
 #include "models/program/config.h"
-#include "models/program/machine.h"
-#include "models/program/precision.h"
 #include "models/program/training.h"
 
 #define AT(field) .offset = offsetof(video_run, field)
 #define MANY 1e9
 
 static const option run_options[] = {
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
-     .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_THREADS(offsetof(video_run, threads)),
     OPTION_PRECISION(offsetof(video_run, precision)),
     {"save-every", "N", OPTION_INTEGER, AT(save_every), .least = 0, .most = MANY, .fallback = "0",
      .help = "a checkpoint every N steps too; 0: after validations"},
@@ -31,8 +29,7 @@ static const option test_options[] = {
     {"weights", "FILE", OPTION_TEXT, AT(weights), .required = true,
      .help = "weights (safetensors) to measure"},
     {"out", "DIR", OPTION_TEXT, AT(out), .fallback = ".", .help = "an existing place for pictures"},
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
-     .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_THREADS(offsetof(video_run, threads)),
     OPTION_PRECISION(offsetof(video_run, precision)),
 };
 const option_group video_test_group = {"Test", test_options, WF_COUNT(test_options)};
@@ -44,9 +41,7 @@ wf_params *video_params(const video_run *r) {
 }
 
 wf_compile_opt video_compile(const video_run *r) {
-    const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.precision = precision_of(r->precision), .threads = (int)r->threads,
-                            .most_bytes = available < INT64_MAX ? (size_t)available : 0};
+    return computing_options(r->threads, r->precision);
 }
 
 const char *video_dir(const video_run *r) { return r->resume ? r->resume : r->out; }

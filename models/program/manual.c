@@ -86,7 +86,7 @@ exit_code manual_print(const program *p) {
 #undef X
     printf(".SH ENVIRONMENT\n"
            ".TP\n.B OMP_NUM_THREADS\nworker threads where no option says otherwise\n"
-           ".TP\n.B WF_ISA\nscalar, avx2, avx512 or amx: the set of kernels\n"
+           ".TP\n.B WF_ISA\nscalar, avx2, avx512, amx or neon: the set of kernels\n"
            ".TP\n.B WF_JIT\noff, background or sync: compiled groups\n"
            ".TP\n.B XDG_CACHE_HOME\nwhere compiled groups are kept, in weft/; else ~/.cache\n"
            ".TP\n.B NO_COLOR\nno colour in the progress bar\n");

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "models/program/computing.h"
 #include "models/program/config.h"
 #include "models/program/interrupt.h"
-#include "models/program/precision.h"
 #include "models/rnnlm/training.h"
 
 static exit_code stopped(const rnnlm_training *t, const wf_trainer_result *r) {
@@ -111,9 +111,7 @@ exit_code rnnlm_command_sample(const void *given) {
     wf_status status = rnnlm_open_text(s, &text, &model);
     if (!status && !p) status = wf_fail(WF_MEMORY, "no memory for the parameters");
     if (!status)
-        status = reader_open(&r, p, &model, 1,
-                             (wf_compile_opt){.precision = precision_of(s->precision),
-                                              .threads = (int)s->threads});
+        status = reader_open(&r, p, &model, 1, computing_options(s->threads, s->precision));
     if (!status) status = wf_params_load(p, s->weights);
     if (!status)
         status = reader_sample(&r, &text, s->length, s->temperature, (uint64_t)s->seed, stdout);

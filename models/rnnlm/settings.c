@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/program/precision.h"
+#include "models/program/computing.h"
 #include "models/text/paragraphs.h"
 #include "models/text/text.h"
 
@@ -36,8 +36,7 @@ static const option model_options[] = {
      .fallback = "64", .help = "projected: what the state is projected to"},
     {"layers", "N", OPTION_INTEGER, AT(layers), .least = 1, .most = 64, .fallback = "2",
      .help = "deep: LSTM layers"},
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
-     .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_THREADS(offsetof(settings, threads)),
     OPTION_PRECISION(offsetof(settings, precision)),
 };
 static const option_group model_group = {"Model", model_options, WF_COUNT(model_options)};

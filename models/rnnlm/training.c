@@ -6,15 +6,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "models/program/computing.h"
 #include "models/program/config.h"
-#include "models/program/precision.h"
 #include "models/program/training.h"
 
 enum { READER_STEPS = 50 };
 
 static wf_compile_opt compile_options(const settings *s) {
-    return (wf_compile_opt){.precision = precision_of(s->precision),
-                            .threads = (int)s->threads};
+    return computing_options(s->threads, s->precision);
 }
 
 static wf_status compile_step(rnnlm_training *t) {

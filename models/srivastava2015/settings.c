@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/program/computing.h"
 #include "models/program/config.h"
-#include "models/program/machine.h"
-#include "models/program/precision.h"
 
 #define AT(field) .offset = offsetof(settings, field)
 #define MANY 1e9
@@ -79,8 +78,7 @@ static const option picture_options[] = {
      .help = "of made clips; training's default is another one"},
 };
 static const option machine_options[] = {
-    {"threads", "N", OPTION_INTEGER, AT(threads), .least = 0, .most = 1024, .fallback = "0",
-     .help = "worker threads; 0: one a core; results do not depend on it"},
+    OPTION_THREADS(offsetof(settings, threads)),
     OPTION_PRECISION(offsetof(settings, precision)),
 };
 
@@ -171,8 +169,5 @@ exit_code settings_of_run(settings *s, const char *dir) {
 }
 
 wf_compile_opt compile_options(const settings *s) {
-    const int64_t available = machine_memory().available;
-    return (wf_compile_opt){.precision = precision_of(s->precision),
-                            .threads = (int)s->threads,
-                            .most_bytes = available < INT64_MAX ? (size_t)available : 0};
+    return computing_options(s->threads, s->precision);
 }
