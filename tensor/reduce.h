@@ -54,9 +54,8 @@ void wf_reduce_eval(const wf_call *c, double (*real)(const wf_array *),
 
 /* --- fast path (reduce_fast.c) -----------------------------------------------------------------
  * The wf_fast functions of a reduction whose streaming form is `fold`. f32 or bf16 in, f32 out, any
- * strides. Phase 0
- * folds pieces of the array; where a kept element is cut over several pieces, they leave partials
- * in `shared`, and phase 1 merges them in index order. */
+ * strides. Phase 0 folds pieces of the array; where a kept element is cut over several pieces, they
+ * leave partials in `shared`, and phase 1 merges them in index order. */
 bool wf_reduce_applicable(const wf_call *c);
 int64_t wf_reduce_pieces(const wf_fold *fold, const wf_call *c, int phase);
 size_t wf_reduce_scratch(const wf_call *c);
