@@ -10,7 +10,7 @@
 #include "tests/fuzz/contraction.h"
 #include "tests/pieces.h"
 
-enum { QUICK = 600, UNSET = 0xa5, LONG_K = 1 << 13 };
+enum { QUICK = 400, UNSET = 0xa5, LONG_K = 1 << 13 };
 
 /* --- what went wrong -------------------------------------------------------------------------- */
 

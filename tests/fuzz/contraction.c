@@ -1,6 +1,8 @@
 /* How a contraction is drawn: output loops with a class (rows, columns, batch or neither), sum
  * loops, and for each operand axes that one or two of its loops move along. Extents are such that
- * blocks, panels, pairs and chunks end in all ways; they are then cut until the terms are few. */
+ * blocks, panels, pairs and chunks end in all ways; they are then cut until the terms are few. Half
+ * of them are calm: like convolutions and products of dense arrays, which is where the fast paths
+ * are. */
 #include "tests/fuzz/contraction.h"
 
 #include <criterion/criterion.h>
@@ -65,15 +67,16 @@ static void draw_loops(uint64_t *state, wf_contract_attr *c) {
 
 /* --- operands --------------------------------------------------------------------------------- */
 
-static int64_t draw_coef(uint64_t *state) {
+static int64_t draw_coef(uint64_t *state, bool calm) {
     static const int64_t coef[] = {1, 1, 1, 1, 1, 1, -1, 2, 2, 3, -2};
+    if (calm) return fuzz_one_in(state, 16) ? 2 : fuzz_one_in(state, 16) ? -1 : 1;
     if (fuzz_one_in(state, 300)) return INT64_C(1) << (8 + fuzz_below(state, 33));
     return coef[fuzz_below(state, WF_COUNT(coef))];
 }
 
 /* An offset and the extent of the axis: mostly such that all terms are inside. */
 static int64_t draw_axis(uint64_t *state, const wf_contract_attr *c, const wf_contract_source *s,
-                         wf_relation *r) {
+                         bool calm, wf_relation *r) {
     int64_t lo = 0, hi = 0;
     for (int i = 0; i < 2; i++) {
         const int l = i ? r->b : r->a;
@@ -82,19 +85,22 @@ static int64_t draw_axis(uint64_t *state, const wf_contract_attr *c, const wf_co
         *(reach < 0 ? &lo : &hi) += reach;
     }
     r->offset = -lo;
-    r->div = fuzz_one_in(state, 10) ? 2 + fuzz_below(state, 2) : 1;
+    r->div = (r->b >= 0 || !calm) && fuzz_one_in(state, 8) ? 2 + fuzz_below(state, 2) : 1;
     int64_t n = least((hi + r->offset) / r->div + 1, 8000);
-    if (fuzz_one_in(state, 3)) r->offset += fuzz_below(state, 5) - 2;
-    if (fuzz_one_in(state, 3)) n += fuzz_below(state, 5) - 2;
+    const bool moved = r->b >= 0 || !calm;
+    if (moved && fuzz_one_in(state, 3)) r->offset += fuzz_below(state, 5) - 2;
+    if (moved && fuzz_one_in(state, 3)) n += fuzz_below(state, 5) - 2;
     return fuzz_one_in(state, 400) ? 0 : most(n, 1);
 }
 
 /* Relations of an operand that depends on these loops, and its shape. */
 static int draw_relations(uint64_t *state, const wf_contract_attr *c, const wf_contract_source *s,
-                          uint32_t loops, wf_relation *r, wf_shape *shape) {
+                          uint32_t loops, bool calm, wf_relation *r, wf_shape *shape) {
     int order[WF_CONTRACT_LOOPS] = {0}, n = 0, rank = 0;
-    const bool shuffled = fuzz_one_in(state, 3);
-    for (int l = 0; l < c->rank + s->n_sum; l++) {
+    const bool shuffled = !calm && fuzz_one_in(state, 3);
+    const int n_loops = c->rank + s->n_sum, first = fuzz_one_in(state, 2) ? c->rank : 0;
+    for (int i = 0; i < n_loops; i++) {
+        const int l = (first + i) % n_loops;
         if (!(loops >> l & 1)) continue;
         const int64_t at = shuffled ? fuzz_below(state, n + 1) : n;
         order[n++] = order[at];
@@ -103,16 +109,21 @@ static int draw_relations(uint64_t *state, const wf_contract_attr *c, const wf_c
     memset(shape, 0, sizeof *shape);
     for (int i = 0; i < n && rank < WF_MAX_RANK; rank++) {
         wf_relation *to = &r[rank];
-        *to = (wf_relation){.ca = draw_coef(state), .a = order[i++], .b = -1};
-        if (fuzz_one_in(state, 24)) to->b = order[fuzz_below(state, n)]; /* a diagonal */
-        else if (i < n && fuzz_one_in(state, 3)) to->b = order[i++];
+        *to = (wf_relation){.ca = draw_coef(state, calm), .a = order[i++], .b = -1};
+        if (!calm && fuzz_one_in(state, 24)) {
+            to->b = order[fuzz_below(state, n)]; /* a diagonal */
+        } else if (i < n && fuzz_one_in(state, calm ? 5 : 3)) {
+            const int64_t at = i + fuzz_below(state, n - i);
+            to->b = order[at];
+            order[at] = order[i++];
+        }
         if (to->b == to->a) to->b = -1;
-        if (to->b >= 0) to->cb = draw_coef(state);
-        shape->dim[rank] = draw_axis(state, c, s, to);
+        if (to->b >= 0) to->cb = draw_coef(state, calm);
+        shape->dim[rank] = draw_axis(state, c, s, calm, to);
     }
-    if (rank < WF_MAX_RANK && fuzz_one_in(state, 16)) { /* an axis with nothing along it */
+    if (!calm && rank < WF_MAX_RANK && fuzz_one_in(state, 16)) { /* an axis with nothing along it */
         r[rank] = (wf_relation){.a = -1, .b = -1};
-        shape->dim[rank] = draw_axis(state, c, s, &r[rank]);
+        shape->dim[rank] = draw_axis(state, c, s, calm, &r[rank]);
         rank++;
     }
     shape->rank = rank;
@@ -163,15 +174,16 @@ static void fill(uint64_t *state, const wf_array *a, int64_t most_value) {
     } while (wf_next_index(&a->shape, index));
 }
 
-static void draw_operand(uint64_t *state, fuzz_contraction *f, int i, uint32_t loops) {
+static void draw_operand(uint64_t *state, fuzz_contraction *f, int i, uint32_t loops, bool calm) {
     wf_contract_source *s = &f->c->source[i / 2];
     wf_array *a = &f->in[i];
     const bool half = f->c->compute && fuzz_one_in(state, 2);
-    int64_t origin;
     *(i % 2 ? &s->rank_b : &s->rank_a) =
-        draw_relations(state, f->c, s, loops, i % 2 ? s->b : s->a, &a->shape);
-    a->dtype = half ? WF_BF16 : WF_F32;
-    const size_t bytes = (size_t)draw_strides(state, a, true, &origin) * wf_dtype_bytes(a->dtype);
+        draw_relations(state, f->c, s, loops, calm, i % 2 ? s->b : s->a, &a->shape);
+    *a = wf_array_dense(NULL, half ? WF_BF16 : WF_F32, &a->shape);
+    int64_t origin = 0, n = most(wf_shape_count(&a->shape), 1);
+    if (!calm || fuzz_one_in(state, 8)) n = draw_strides(state, a, true, &origin);
+    const size_t bytes = (size_t)n * wf_dtype_bytes(a->dtype);
     f->memory[i] = malloc(bytes);
     cr_assert(f->memory[i], "no memory");
     memset(f->memory[i], 0xff, bytes); /* NaN between elements */
@@ -182,7 +194,8 @@ static void draw_operand(uint64_t *state, fuzz_contraction *f, int i, uint32_t l
 /* --- the whole -------------------------------------------------------------------------------- */
 
 /* Classes of the output loops: bit 0, A depends on it; bit 1, B. */
-static void draw_source(uint64_t *state, fuzz_contraction *f, int i, const unsigned *uses) {
+static void draw_source(uint64_t *state, fuzz_contraction *f, int i, const unsigned *uses,
+                        bool calm) {
     wf_contract_source *s = &f->c->source[i];
     uint32_t loops[2] = {0, 0};
     for (int l = 0; l < f->c->rank + s->n_sum; l++) {
@@ -194,13 +207,13 @@ static void draw_source(uint64_t *state, fuzz_contraction *f, int i, const unsig
     for (int j = 0; j < s->n_sum; j++) k *= s->sum[j];
     const int wide = (int)fuzz_below(state, 2);
     for (int side = 0; side < 2; side++) {
-        draw_operand(state, f, 2 * i + side, loops[side]);
+        draw_operand(state, f, 2 * i + side, loops[side], calm);
         fill(state, &f->in[2 * i + side], side != wide ? 2 : k < WIDE_K ? 500 : 7);
     }
     for (; s->n_guards < 1 && fuzz_one_in(state, 60); s->n_guards++) {
         s->guard[0].r = (wf_relation){.ca = 1, .a = 0, .b = -1};
         if (f->c->rank + s->n_sum == 0) s->guard[0].r = (wf_relation){.a = -1, .b = -1};
-        s->guard[0].extent = draw_axis(state, f->c, s, &s->guard[0].r);
+        s->guard[0].extent = draw_axis(state, f->c, s, false, &s->guard[0].r);
     }
 }
 
@@ -214,11 +227,13 @@ void fuzz_contraction_new(fuzz_contraction *f, uint64_t *state) {
     f->c->narrow = f->c->compute && fuzz_one_in(state, 3);
     draw_loops(state, f->c);
     unsigned uses[WF_MAX_RANK];
+    const bool calm = fuzz_one_in(state, 2), lanes = fuzz_one_in(state, 10);
     for (int l = 0; l < f->c->rank; l++) {
         static const unsigned class[] = {1, 1, 1, 1, 2, 2, 2, 2, 3, 0};
-        uses[l] = class[fuzz_below(state, fuzz_one_in(state, 4) ? 10 : 8)];
+        uses[l] = lanes ? 3 - 2 * (unsigned)fuzz_one_in(state, 2)
+                        : class[fuzz_below(state, fuzz_one_in(state, 4) ? 10 : 8)];
     }
-    for (int i = 0; i < n; i++) draw_source(state, f, i, uses);
+    for (int i = 0; i < n; i++) draw_source(state, f, i, uses, calm);
     int64_t origin;
     f->out.dtype = f->c->narrow ? WF_BF16 : WF_F32;
     f->out.shape = wf_shape_make(f->c->rank, f->c->out);
