@@ -109,9 +109,8 @@ wf_tensor wf_contract_recast(const wf_graph *g, uint32_t id, const wf_tensor *in
                              wf_compute compute, bool narrow);
 
 /* The sum of two contractions (handles of contract nodes of one shape, dtype and mode) as one
- * contraction
- * with the sources of both, those of a first; A and B of a source are exchanged where that makes
- * its rows those of the first. */
+ * contraction with the sources of both, those of a first; A and B of a source are exchanged where
+ * that makes its rows those of the first. */
 wf_tensor wf_contract_join(wf_tensor a, wf_tensor b);
 wf_tensor wf_contract_join_n(const wf_tensor *t, int n); /* of t[0 .. n), n >= 1 */
 

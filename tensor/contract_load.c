@@ -291,65 +291,46 @@ static void dot_steps(const wf_contract_plan *p, const wf_source_plan *sp, int64
     }
 }
 
-void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed) {
+/* The chunk in V that was packed for `dot`, or in panels. */
+static void find_dot(const wf_piece *w, wf_loaded *x, const wf_range *r, const float *packed) {
+    const wf_contract_plan *p = w->p;
+    dot_steps(p, x->sp, x->v_step);
+    x->v_panel = 0;
+    x->v = packed + batch_of(p, r) * wf_contract_panel_floats(p, x->sp);
+    for (int l = p->c->rank; l < p->c->rank + x->sp->s->n_sum; l++) x->v += x->v_step[l] * r->lo[l];
+}
+
+static void find_panels(const wf_piece *w, wf_loaded *x, const wf_range *r, const float *packed) {
     const wf_contract_plan *p = w->p;
     const wf_source_plan *sp = x->sp;
-    const int n_loops = p->c->rank + sp->s->n_sum;
-    for (int i = 0; i < p->n_m; i++) r.lo[p->m_loop[i]] = 0, r.n[p->m_loop[i]] = 1;
-    for (int i = 0; i < p->n_n; i++) r.lo[p->n_loop[i]] = 0, r.n[p->n_loop[i]] = 1;
-    const int inner = p->n_n ? p->n_loop[p->n_n - 1] : -1;
-    x->v_outer = x->v_at = 0;
-    if (sp->v_mode == WF_FROM_ARRAY) {
-        if (inner >= 0) r.lo[inner] = w->first_inner * WF_PANEL;
-        x->v = sp->v.array->data;
-        x->v_at = in_place(&sp->v, &r, n_loops, x->v_step);
-        x->v_panel = WF_PANEL;
-        return;
+    const wf_range c = wf_cell_range(p, sp, r);
+    int64_t step = WF_PANEL;
+    wf_range all = *r;
+    for (int k = 0; k < sp->s->n_sum; k++) {
+        all.lo[p->c->rank + k] = 0;
+        all.n[p->c->rank + k] = sp->s->sum[k];
     }
-    if (sp->v_mode == WF_FROM_BOX) {
-        for (int i = 0; i < p->n_n; i++) r.n[p->n_loop[i]] = p->c->out[p->n_loop[i]];
-        r.lo[inner] = w->first_inner * WF_PANEL;
-        r.n[inner] = least(p->n_inner, w->last_inner * WF_PANEL) - r.lo[inner];
-        int64_t lo;
-        x->v = p->cells ? wf_load_pairs(p, &sp->v, &r, n_loops, p->c->rank + sp->pairs.loop, 16,
-                                        w->stage, x->v_step, &x->v_lo, w->v_space)
-                        : w->v_space + load_box(&sp->v, &r, n_loops, 16, 0, x->v_step, &lo,
-                                                w->v_space);
-        x->v_panel = WF_PANEL;
-        return;
+    all = wf_cell_range(p, sp, &all);
+    x->v_panel = sp->k_rows * WF_PANEL;
+    x->v_lo = sp->pairs.cells * WF_PANEL;
+    x->v = packed + (batch_of(p, r) * ceil_div(p->n, WF_PANEL) + w->first_inner) * x->v_panel;
+    for (int l = p->c->rank + sp->s->n_sum - 1; l >= p->c->rank; l--) {
+        x->v_step[l] = step;
+        x->v += step * c.lo[l];
+        step *= all.n[l];
     }
+}
+
+/* V gathered into panels of the chunk. */
+static void gather_v(const wf_piece *w, wf_loaded *x, const wf_range *r) {
+    const wf_contract_plan *p = w->p;
+    const wf_source_plan *sp = x->sp;
+    const wf_range c = wf_cell_range(p, sp, r);
+    const int64_t k = wf_cells_of(p, sp, r), n_inner = w->last_inner - w->first_inner;
     int k_loop[WF_CONTRACT_SUMS];
-    const int n_k = sum_loops(p, sp->s, k_loop);
-    memset(x->v_step, 0, sizeof x->v_step);
-    if (p->dot) {
-        dot_steps(p, sp, x->v_step);
-        x->v_panel = 0;
-        x->v = packed + batch_of(p, &r) * wf_contract_panel_floats(p, sp);
-        for (int k = 0; k < n_k; k++) x->v += x->v_step[k_loop[k]] * r.lo[k_loop[k]];
-        return;
-    }
-    const wf_range c = wf_cell_range(p, sp, &r);
-    if (sp->v_mode == WF_FROM_PACKED) {
-        int64_t step = WF_PANEL;
-        wf_range all = r;
-        for (int k = 0; k < n_k; k++) all.lo[k_loop[k]] = 0, all.n[k_loop[k]] = sp->s->sum[k];
-        all = wf_cell_range(p, sp, &all);
-        x->v_panel = sp->k_rows * WF_PANEL;
-        x->v_lo = sp->pairs.cells * WF_PANEL;
-        const int64_t panels = ceil_div(p->n, WF_PANEL);
-        x->v = packed + (batch_of(p, &r) * panels + w->first_inner) * x->v_panel;
-        for (int k = n_k - 1; k >= 0; k--) {
-            x->v_step[k_loop[k]] = step;
-            x->v += step * c.lo[k_loop[k]];
-            step *= all.n[k_loop[k]];
-        }
-        return;
-    }
-    const int64_t k = wf_cells_of(p, sp, &r);
-    const int64_t n_inner = w->last_inner - w->first_inner;
+    flatten(k_loop, sum_loops(p, sp->s, k_loop), &c, WF_PANEL, x->v_step);
     x->v_lo = k * WF_PANEL;
     x->v_panel = k * WF_PANEL * (p->cells ? p->cells : 1);
-    flatten(k_loop, n_k, &c, WF_PANEL, x->v_step);
     x->v_outer = n_inner * x->v_panel;
     x->v = w->v_space;
     for (int64_t o = w->first_outer; o < w->last_outer; o++)
@@ -358,9 +339,41 @@ void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed)
             float *to = w->v_space + (o - w->first_outer) * x->v_outer + i * x->v_panel;
             const int64_t n = least(WF_PANEL, p->n_inner - first), at = o * p->n_inner + first;
             if (p->cells)
-                gather_panel_cells(p, sp, &r, at, n, w->stage, p->cells == 2 ? x->v_lo : 0, to);
-            else gather_panel(p, sp, r, at, n, x->v_step, to);
+                gather_panel_cells(p, sp, r, at, n, w->stage, p->cells == 2 ? x->v_lo : 0, to);
+            else gather_panel(p, sp, *r, at, n, x->v_step, to);
         }
+}
+
+void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed) {
+    const wf_contract_plan *p = w->p;
+    const wf_source_plan *sp = x->sp;
+    const int n_loops = p->c->rank + sp->s->n_sum;
+    const int inner = p->n_n ? p->n_loop[p->n_n - 1] : -1;
+    for (int i = 0; i < p->n_m; i++) r.lo[p->m_loop[i]] = 0, r.n[p->m_loop[i]] = 1;
+    for (int i = 0; i < p->n_n; i++) r.lo[p->n_loop[i]] = 0, r.n[p->n_loop[i]] = 1;
+    x->v_outer = x->v_at = 0;
+    x->v_panel = WF_PANEL;
+    memset(x->v_step, 0, sizeof x->v_step);
+    if (sp->v_mode == WF_FROM_ARRAY) {
+        if (inner >= 0) r.lo[inner] = w->first_inner * WF_PANEL;
+        x->v = sp->v.array->data;
+        x->v_at = in_place(&sp->v, &r, n_loops, x->v_step);
+    } else if (sp->v_mode == WF_FROM_BOX) {
+        for (int i = 0; i < p->n_n; i++) r.n[p->n_loop[i]] = p->c->out[p->n_loop[i]];
+        r.lo[inner] = w->first_inner * WF_PANEL;
+        r.n[inner] = least(p->n_inner, w->last_inner * WF_PANEL) - r.lo[inner];
+        int64_t lo;
+        x->v = p->cells ? wf_load_pairs(p, &sp->v, &r, n_loops, p->c->rank + sp->pairs.loop, 16,
+                                        w->stage, x->v_step, &x->v_lo, w->v_space)
+                        : w->v_space + load_box(&sp->v, &r, n_loops, 16, 0, x->v_step, &lo,
+                                                w->v_space);
+    } else if (p->dot) {
+        find_dot(w, x, &r, packed);
+    } else if (sp->v_mode == WF_FROM_PACKED) {
+        find_panels(w, x, &r, packed);
+    } else {
+        gather_v(w, x, &r);
+    }
 }
 
 void wf_contract_pack_panel(const wf_contract_plan *p, const wf_source_plan *sp, int64_t i,

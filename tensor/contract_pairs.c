@@ -215,9 +215,10 @@ static int64_t strip_rows(const strip *s) {
 
 int64_t wf_stage_floats(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r,
                         int64_t width) {
-    strip s;
-    strip_first(&s, p, sp, r, width);
-    return (strip_rows(&s) + 1) * width;
+    int64_t floats = width;
+    for (int k = 0; k < sp->s->n_sum; k++) floats *= r->n[p->c->rank + k];
+    if (sp->pairs.loop >= 0) floats = least(floats, most(STAGE, 2 * width));
+    return floats + width;
 }
 
 void wf_gather_pairs(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r,

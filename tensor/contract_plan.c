@@ -15,6 +15,7 @@ enum {
     DOT_ROWS = 1024,         /* rows of a block */
     BOX_FLOATS = 112 << 10,  /* a box of U for a whole piece */
     V_FLOATS = 48 << 10,     /* V copied for a chunk */
+    V_MOST = 4 << 20,        /* and a box of it, which taps that are far apart make large */
     U_FLOATS = 64 << 10,     /* U gathered for a chunk */
     M_LEAST = 28,            /* rows of a block, so that copies of V are shared */
     M_MOST = 256,
@@ -249,8 +250,11 @@ static bool may_pair(const wf_contract_plan *p, const wf_source_plan *sp, const 
     return axis >= 0 && axis != wf_unit_axis(side);
 }
 
-/* Whether the indices of V are inside for a rectangle of the sum loops, given the columns. */
+/* Whether the indices of V are inside for a rectangle of the sum loops, given the outer columns. */
 static bool may_clip(const wf_contract_plan *p, const wf_source_plan *sp) {
+    const int unit = wf_unit_axis(&sp->v);
+    const int64_t first = sp->v.offset[unit];
+    if (first < 0 || first + p->n_inner > sp->v.array->shape.dim[unit]) return false;
     for (int j = 0; j < sp->v.rank; j++) {
         int n = 0;
         for (int k = 0; k < sp->s->n_sum; k++) n += sp->v.coef[j][p->c->rank + k] != 0;
@@ -291,13 +295,15 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     sp->clipped = sp->v_mode == WF_FROM_ARRAY && !sp->v.inside;
 
     int64_t target = (sp->v_mode == WF_FROM_PACKED ? CHUNK_K : CHUNK_K_MOVING) << (p->cells == 1);
-    if (sp->v_mode == WF_FROM_GATHER)
-        target = least(target, most(64, V_FLOATS / (panels_of_block(p) * WF_PANEL)));
     choose_chunk(p, sp, target);
-    if (sp->v_mode == WF_FROM_GATHER)
-        sp->v_floats = panels_of_block(p) * WF_PANEL * chunk_rows(p, sp);
     while (sp->v_mode == WF_FROM_BOX && (sp->v_floats = v_box(p, sp)) > V_FLOATS && target > 32)
         choose_chunk(p, sp, target /= 2);
+    if (sp->v_mode == WF_FROM_BOX && sp->v_floats > V_MOST) sp->v_mode = WF_FROM_GATHER;
+    if (sp->v_mode == WF_FROM_GATHER) {
+        const int64_t columns = panels_of_block(p) * WF_PANEL;
+        choose_chunk(p, sp, least(target, most(64, V_FLOATS / columns)));
+        sp->v_floats = columns * chunk_rows(p, sp);
+    }
     if (sp->v_mode == WF_FROM_PACKED && !sp->given)
         sp->packed_floats = p->batch * sp->k_rows * ceil_div(p->n, WF_PANEL) * WF_PANEL;
 }
@@ -368,17 +374,39 @@ static bool zero_ends(const wf_contract_plan *p, const wf_source_plan *sp) {
            (sp->v.coef[axis[1]][l] == 1 && wf_side_alone(&sp->v, axis[1], l, &r, loops));
 }
 
-/* Cells of U's box for the largest chunk, or for all of k. */
+/* Floats or cells, of one part, of U's box for the largest chunk, or for all of k. */
 static int64_t u_box(const wf_contract_plan *p, const wf_source_plan *sp, bool k_whole) {
     const int loops = n_loops_of(p, sp->s), unit = wf_unit_axis(&sp->u);
     wf_range r;
     wf_pair_box b;
     largest_range(p, sp, k_whole, &r);
+    if (!p->cells) return wf_box_of(&sp->u, &r, loops, unit, 1, &b.box);
     if (!sp->rows_form)
         return wf_pair_box_of(&sp->u, &r, loops, p->c->rank + sp->pairs.loop, 1, &b);
     const int64_t halves = wf_box_of(&sp->u, &r, loops, unit, wf_half_pad(&sp->u, &r, loops),
                                      &b.box);
     return (halves + 1) / 2;
+}
+
+/* U as a box, unless that is large for what is read of it. */
+static bool box_u(const wf_contract_plan *p, wf_source_plan *sp) {
+    const int64_t whole = u_box(p, sp, true), part = u_box(p, sp, false), n = most(1, p->cells);
+    if (least(whole, part) > most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) return false;
+    sp->u_mode = WF_FROM_BOX;
+    sp->box_by_chunk = (whole * n > BOX_FLOATS || p->parts > 1) && part < whole;
+    sp->u_floats = (sp->box_by_chunk ? part : whole) * n;
+    return true;
+}
+
+/* U element by element, in chunks that are not too large. */
+static void gather_u(const wf_contract_plan *p, wf_source_plan *sp) {
+    const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
+    const int64_t target = most(64, U_FLOATS / p->m_rows);
+    sp->u_mode = WF_FROM_GATHER;
+    sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
+                    wf_side_unit_in_sum(p, sp->s, &sp->u);
+    if (target < sp->chunk_k) choose_chunk(p, sp, target);
+    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + (p->cells ? 32 * p->cells : 16));
 }
 
 static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
@@ -391,105 +419,68 @@ static void place_u_cells(const wf_contract_plan *p, wf_source_plan *sp) {
     const bool cols = !sp->rows_form && may_pair(p, sp, &sp->u) && p->m > 1 && last >= 0 &&
                       sp->u.coef[wf_unit_axis(&sp->u)][last] == 1 && p->c->out[last] > 1 &&
                       zero_ends(p, sp);
-    if (sp->rows_form || cols) {
-        const int64_t whole = u_box(p, sp, true), part = u_box(p, sp, false);
-        if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
-            sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = (whole * p->cells > BOX_FLOATS || p->parts > 1) && part < whole;
-            sp->u_floats = (sp->box_by_chunk ? part : whole) * p->cells;
-            return;
-        }
-    }
-    sp->u_mode = WF_FROM_GATHER;
-    sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    wf_side_unit_in_sum(p, sp->s, &sp->u);
-    const int64_t target = most(64, U_FLOATS / p->m_rows);
-    if (target < sp->chunk_k) choose_chunk(p, sp, target);
-    sp->u_floats = (p->m_rows + 16) * (chunk_rows(p, sp) + 32 * p->cells);
+    if (!((sp->rows_form || cols) && box_u(p, sp))) gather_u(p, sp);
 }
 
 static void place_u(const wf_contract_plan *p, wf_source_plan *sp) {
-    wf_range r;
-    wf_box box;
     const bool unit_stride = sp->u.rank > 0 && sp->u.array->stride[wf_unit_axis(&sp->u)] == 1;
     const bool suits = sp->u.linear && form_of(p, sp);
-    const int unit = wf_unit_axis(&sp->u), loops = n_loops_of(p, sp->s);
-    if (suits && sp->u.inside && unit_stride && !strides_collide(p, sp)) {
+    if (suits && sp->u.inside && unit_stride && !strides_collide(p, sp))
         sp->u_mode = WF_FROM_ARRAY;
-        return;
+    else if (!(suits && !sp->u.inside && box_u(p, sp)))
+        gather_u(p, sp);
+}
+
+static void read_sums(const wf_contract_plan *p, wf_source_plan *sp, const wf_contract_source *s) {
+    memset(sp, 0, sizeof *sp);
+    sp->s = s;
+    sp->n_k = sp->k_rows = wf_sum_extent(s);
+    if (!p->cells) return;
+    sp->pairs = wf_contract_pairs(s);
+    sp->k_rows = sp->pairs.cells * p->cells;
+}
+
+/* Room for rows that are gathered, and for three rows of a box of pairs. */
+static int64_t stage_floats(const wf_contract_plan *p, const wf_source_plan *sp) {
+    wf_range r;
+    largest_range(p, sp, true, &r);
+    int64_t floats = wf_stage_floats(p, sp, &r, most(WF_PANEL, p->m_rows));
+    for (int side = 0; side < 2; side++) {
+        wf_pair_box b;
+        if (side ? sp->v_mode != WF_FROM_BOX : sp->u_mode != WF_FROM_BOX || sp->rows_form) continue;
+        largest_range(p, sp, !side && !sp->box_by_chunk, &r);
+        wf_pair_box_of(side ? &sp->v : &sp->u, &r, n_loops_of(p, sp->s),
+                       p->c->rank + sp->pairs.loop, 1, &b);
+        floats = most(floats, 3 * b.box.n[b.unit]);
     }
-    if (suits && !sp->u.inside) {
-        largest_range(p, sp, true, &r);
-        const int64_t whole = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
-        largest_range(p, sp, false, &r);
-        const int64_t part = wf_box_of(&sp->u, &r, loops, unit, 1, &box);
-        if (least(whole, part) <= most(4 * U_FLOATS, 2 * p->m_rows * sp->chunk_k)) {
-            sp->u_mode = WF_FROM_BOX;
-            sp->box_by_chunk = (whole > BOX_FLOATS || p->parts > 1) && part < whole;
-            sp->u_floats = sp->box_by_chunk ? part : whole;
-            return;
-        }
-    }
-    sp->u_mode = WF_FROM_GATHER;
-    const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
-    sp->rows_form = last < 0 || !sp->u.linear || sp->u.step[last] != 1 ||
-                    wf_side_unit_in_sum(p, sp->s, &sp->u);
-    const int64_t target = most(64, U_FLOATS / p->m_rows);
-    if (target < sp->chunk_k) choose_chunk(p, sp, target);
-    sp->u_floats = (p->m_rows + 16) * (sp->chunk_k + 16);
+    return floats;
 }
 
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp) {
-    memset(sp, 0, sizeof *sp);
-    sp->s = &p->c->source[i];
-    sp->n_k = sp->k_rows = wf_sum_extent(sp->s);
+    read_sums(p, sp, &p->c->source[i]);
     wf_side_read(p->c, sp->s, p->u_side == 1, &p->call->in[2 * i + p->u_side], &sp->u);
     if (!sp->s->packed)
         wf_side_read(p->c, sp->s, p->u_side == 0, &p->call->in[2 * i + 1 - p->u_side], &sp->v);
-    if (p->cells) {
-        sp->pairs = wf_contract_pairs(sp->s);
-        sp->k_rows = sp->pairs.cells * p->cells;
-    }
     place_v(p, sp);
-    if (!p->cells) {
+    if (p->cells) {
+        place_u_cells(p, sp);
+        sp->stage_floats = stage_floats(p, sp);
+    } else {
         place_u(p, sp);
-        return;
     }
-    place_u_cells(p, sp);
-    wf_range r;
-    largest_range(p, sp, false, &r);
-    sp->stage_floats = wf_stage_floats(p, sp, &r, p->m_rows);
-    wf_pair_box b;
-    const int loop = p->c->rank + sp->pairs.loop, loops = n_loops_of(p, sp->s);
-    if (sp->u_mode == WF_FROM_BOX && !sp->rows_form) {
-        wf_pair_box_of(&sp->u, &r, loops, loop, 1, &b);
-        sp->stage_floats = most(sp->stage_floats, 3 * b.box.n[b.unit]);
-    }
-    if (sp->v_mode == WF_FROM_BOX) {
-        wf_pair_box_of(&sp->v, &r, loops, loop, 1, &b);
-        sp->stage_floats = most(sp->stage_floats, 3 * b.box.n[b.unit]);
-    }
-    largest_range(p, sp, true, &r);
-    sp->stage_floats = most(sp->stage_floats, wf_stage_floats(p, sp, &r, WF_PANEL));
 }
 
 void wf_contract_plan_pack(wf_contract_plan *p, wf_source_plan *sp, const wf_contract_attr *c,
                            const wf_array *b) {
     memset(p, 0, sizeof *p);
-    memset(sp, 0, sizeof *sp);
     p->c = c;
-    sp->s = &c->source[0];
-    sp->n_k = sp->k_rows = wf_sum_extent(sp->s);
+    p->cells = cells_in(c);
+    read_sums(p, sp, &c->source[0]);
     wf_loops_sort(p, sp->s->batch_loops, sp->s->col_loops);
     wf_side_read(c, sp->s, true, b, &sp->v);
-    p->cells = cells_in(c);
-    if (!p->cells) return;
-    sp->pairs = wf_contract_pairs(sp->s);
-    sp->k_rows = sp->pairs.cells * p->cells;
     wf_range r;
-    memset(&r, 0, sizeof r);
-    for (int k = 0; k < sp->s->n_sum; k++) r.n[c->rank + k] = sp->s->sum[k];
-    sp->stage_floats = wf_stage_floats(p, sp, &r, WF_PANEL);
+    largest_range(p, sp, true, &r);
+    if (p->cells) sp->stage_floats = wf_stage_floats(p, sp, &r, WF_PANEL);
 }
 
 /* --- orientation ------------------------------------------------------------------------------ */

@@ -150,7 +150,8 @@ int64_t wf_pair_box_of(const wf_side *side, const wf_range *r, int n_loops, int 
 wf_range wf_cell_range(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r);
 /* Cells, or terms in f32, of the sum loops of a range. */
 int64_t wf_cells_of(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r);
-/* Floats that gathering pairs of rows of `width` needs for its stage, of a chunk r. */
+/* Floats that gathering pairs of rows needs for its stage, at most, of a chunk no larger than r and
+ * rows no longer than `width`. */
 int64_t wf_stage_floats(const wf_contract_plan *p, const wf_source_plan *sp, const wf_range *r,
                         int64_t width);
 

@@ -24,7 +24,8 @@ void wf_cut_segments(const wf_piece *w, wf_loaded *x, const wf_range *part) {
     for (int k = 0; k < n_sum; k++) {
         x->u_shift += (part->lo[rank + k] - x->r.lo[rank + k]) * us[k];
         x->v_shift += (part->lo[rank + k] - x->r.lo[rank + k]) * vs[k];
-        if (n[k] > 1 && (!x->sp->rows_form || us[k] == 1) && (run < 0 || n[k] >= n[run])) run = k;
+        const bool runs = !x->sp->rows_form || (us[k] == 1 && (!w->p->dot || vs[k] == 1));
+        if (n[k] > 1 && runs && (run < 0 || n[k] >= n[run])) run = k;
     }
     x->len = 1;
     x->ak = x->bk = 0;

@@ -1,10 +1,18 @@
 /* The operands of a source as seen by a plan: relations as coefficients of its loops, where they
  * are contiguous, and the boxes they are copied to. */
 #include "tensor/contract_plan.h"
+#include "tensor/size.h"
 
 #include <string.h>
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* The product of sizes of a box, which no memory holds if it is this large. */
+static int64_t times(int64_t a, int64_t b) {
+    const int64_t most = INT64_C(1) << 60;
+    int64_t product;
+    return wf_mul_i64(a, b, &product) && product < most ? product : most;
+}
 
 void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
                   const wf_array *array, wf_side *side) {
@@ -57,7 +65,7 @@ int64_t wf_box_of(const wf_side *side, const wf_range *r, int n_loops, int unit,
     for (int j = side->rank - 1; j >= 0; j--) {
         if (j == unit) continue;
         box->stride[j] = size;
-        size *= box->n[j];
+        size = times(size, box->n[j]);
     }
     return size;
 }
@@ -113,7 +121,9 @@ int64_t wf_half_pad(const wf_side *side, const wf_range *r, int n_loops) {
     const int unit = wf_unit_axis(side);
     wf_box box;
     wf_box_of(side, r, n_loops, unit, 1, &box);
-    return box.n[unit] % COLLIDE == 0 ? box.n[unit] + APART : 2;
+    /* Never more for fewer elements: the largest box bounds the others. */
+    const int64_t apart = box.n[unit] / COLLIDE * COLLIDE + APART;
+    return box.n[unit] >= COLLIDE && box.n[unit] < apart ? apart : 2;
 }
 
 int64_t wf_pair_box_of(const wf_side *side, const wf_range *r, int n_loops, int loop, int64_t pad,
@@ -123,11 +133,11 @@ int64_t wf_pair_box_of(const wf_side *side, const wf_range *r, int n_loops, int 
     b->apart = side->coef[b->axis][loop];
     b->hop = b->apart == 1 && wf_side_alone(side, b->axis, loop, r, n_loops) ? 2 : 1;
     wf_box_of(side, r, n_loops, b->unit, pad, &b->box);
-    int64_t size = (b->box.n[b->unit] + pad - 1) / pad * pad;
+    int64_t size = ceil_div(b->box.n[b->unit], pad) * pad;
     for (int j = side->rank - 1; j >= 0; j--) {
         if (j == b->unit) continue;
         b->box.stride[j] = size;
-        size *= j == b->axis ? (b->box.n[j] + b->hop - 1) / b->hop : b->box.n[j];
+        size = times(size, j == b->axis ? ceil_div(b->box.n[j], b->hop) : b->box.n[j]);
     }
     return size;
 }

@@ -18,7 +18,7 @@ static bool read_axis(wf_stride_split *s, const wf_contract_attr *c, const wf_re
     }
     if (loop < 0 || (co != 1 && co != -1) || (sum >= 0 && ck != 1 && ck != -1)) return false;
     for (int i = 0; i < s->n_axes; i++)
-        if (s->axis[i].loop == loop || s->axis[i].sum == sum) return false;
+        if (s->axis[i].loop == loop || (sum >= 0 && s->axis[i].sum == sum)) return false;
     if (r->div > WF_STRIDE_PARTS / s->parts) return false;
     s->axis[s->n_axes].loop = loop;
     s->axis[s->n_axes].sum = sum;

@@ -112,10 +112,8 @@ static bool is_region(const char *c, const char **end) {
 
 size_t wf_scope_region(const char *path) {
     const char *end;
-    for (const char *c = path; c; c = strchr(c, '/')) {
-        c += c != path;
+    for (const char *c = path; c; c = strchr(c, '/'), c += c != NULL)
         if (is_region(c, &end)) return (size_t)(end - path);
-    }
     return 0;
 }
 

@@ -235,6 +235,13 @@ Test(compiler_recompute, the_example_of_regions) {
     wf_graph_free(g);
 }
 
+Test(compiler_recompute, regions_are_found_in_any_path) {
+    cr_expect_eq(wf_scope_region("a/recompute0/b"), 12);
+    cr_expect_eq(wf_scope_region("/a//recompute12'"), 15);
+    cr_expect_eq(wf_scope_region("/"), 0);
+    cr_expect_eq(wf_scope_region("a/recomputed/recompute"), 0);
+}
+
 Test(compiler_recompute, an_end_without_a_begin) {
     wf_graph *g = wf_graph_new();
     wf_scope_push(g, "a");

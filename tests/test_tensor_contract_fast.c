@@ -70,7 +70,6 @@ Test(tensor_contract_fast, weight_gradient_stays_accurate) {
     wf_graph_free(g);
 }
 
-/* f64 runs by reference, in pieces. */
 /* Few elements with long sums: chunks are summed apart, and the same however pieces are run. */
 Test(tensor_contract_fast, long_sums_in_parts) {
     static const int channels[][2] = {{5, 7}, {16, 3}, {1, 20}, {3, 1}};
@@ -125,6 +124,46 @@ Test(tensor_contract_fast, chunks_of_taps) {
     wf_graph_free(g);
 }
 
+/* Vectors along k where two sums move along one axis: x[m, i + j] w[i, j, n]. */
+Test(tensor_contract_fast, few_columns_and_two_sums_along_an_axis) {
+    wf_graph *g = wf_graph_new();
+    const wf_contract_source s = {
+        .n_sum = 2, .sum = {16, 16}, .rank_a = 2, .rank_b = 3,
+        .a = {wf_plain(0), {.ca = 1, .a = 2, .cb = 1, .b = 3, .div = 1}},
+        .b = {wf_plain(2), wf_plain(3), wf_plain(1)}};
+    check_fast(wf_contract(WF_SHAPE(40, 3), &s, f32(g, WF_SHAPE(40, 31)),
+                           f32(g, WF_SHAPE(16, 16, 3))), "two sums along an axis");
+    wf_graph_free(g);
+}
+
+/* The first and the last column of v[k, n - 1] are outside, where v is read in place. */
+Test(tensor_contract_fast, columns_outside) {
+    wf_graph *g = wf_graph_new();
+    const wf_contract_source s = {
+        .n_sum = 1, .sum = {50}, .rank_a = 2, .rank_b = 2,
+        .a = {wf_plain(0), wf_plain(2)},
+        .b = {wf_plain(2), {.ca = 1, .a = 1, .offset = -1, .div = 1, .b = -1}}};
+    check_fast(wf_contract(WF_SHAPE(8, 32), &s, f32(g, WF_SHAPE(8, 50)), f32(g, WF_SHAPE(50, 30))),
+               "columns outside");
+    wf_graph_free(g);
+}
+
+/* No box holds the pixels between such taps, nor does its size fit into 64 bits. */
+Test(tensor_contract_fast, taps_far_apart) {
+    static const wf_compute modes[] = {WF_COMPUTE_F32, WF_COMPUTE_F32X3, WF_COMPUTE_BF16};
+    for (size_t m = 0; m < WF_COUNT(modes); m++)
+        for (int far = 0; far < 2; far++) {
+            wf_graph *g = wf_graph_new();
+            const int d = far ? INT32_MAX : 2000001;
+            const wf_conv_opt o = {.dilation = {d, d, d}, .pad = {d, d, d}, .use_pad_after = true};
+            const wf_tensor y = wf_conv(f32(g, WF_SHAPE(1, 2, 2, 2, 40)),
+                                        f32(g, WF_SHAPE(16, 2, 2, 2, 40)), o);
+            check_all_directions(recast(contraction(y), modes[m]), "taps far apart");
+            wf_graph_free(g);
+        }
+}
+
+/* f64 runs by reference, in pieces. */
 Test(tensor_contract_fast, f64_is_exact) {
     wf_graph *g = wf_graph_new();
     const wf_tensor y =

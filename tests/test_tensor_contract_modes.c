@@ -76,6 +76,71 @@ Test(tensor_contract_modes, operands_and_results_may_be_bf16) {
         }
 }
 
+/* --- room for cells --------------------------------------------------------------------------- */
+
+/* What source 0 of a contraction of dense operands is planned as. */
+static void plan_of(wf_tensor t, wf_contract_plan *p, wf_source_plan *sp) {
+    static wf_array in[8];
+    static wf_call call;
+    const wf_node *x = wf_graph_node(t.graph, t.id);
+    for (uint32_t i = 0; i < x->n_in; i++) {
+        const wf_type *type = &wf_graph_node(t.graph, wf_node_in(t.graph, t.id)[i])->type;
+        in[i] = wf_array_dense(NULL, type->dtype, &type->shape);
+    }
+    call = (wf_call){.op = x->op, .attr = x->attr, .n_in = (int)x->n_in, .in = in,
+                     .out = wf_array_dense(NULL, x->type.dtype, &x->type.shape)};
+    cr_assert(wf_contract_plan_make(p, &call));
+    wf_contract_plan_source(p, 0, sp);
+}
+
+/* Gathered rows of the last block are shorter, and more of them are gathered at once:
+ * x[k, k - 58, m] w[k, n]. */
+Test(tensor_contract_modes, a_last_block_of_fewer_rows) {
+    wf_graph *g = wf_graph_new();
+    const wf_contract_source s = {
+        .n_sum = 1, .sum = {60}, .rank_a = 3, .rank_b = 2,
+        .a = {wf_plain(2), {.ca = 1, .a = 2, .offset = -58, .div = 1, .b = -1}, wf_plain(0)},
+        .b = {wf_plain(2), wf_plain(1)}};
+    const wf_tensor y = wf_contract_in(WF_COMPUTE_BF16, false, WF_SHAPE(6776, 64), &s,
+                                       f32(g, WF_SHAPE(60, 2, 6776)), f32(g, WF_SHAPE(60, 64)));
+    wf_contract_plan p;
+    wf_source_plan sp;
+    plan_of(y, &p, &sp);
+    cr_assert(sp.u_mode == WF_FROM_GATHER && !sp.rows_form && p.m_rows == 212);
+    check_fast(y, "a last block of fewer rows");
+    wf_graph_free(g);
+}
+
+/* Rows of 512 halves are set apart in a box; those of 514 are not, and were counted. */
+Test(tensor_contract_modes, a_last_chunk_of_512) {
+    wf_graph *g = wf_graph_new();
+    const wf_tensor in[2] = {f32(g, WF_SHAPE(14, 4, 1026)), f32(g, WF_SHAPE(4, 1026, 40))};
+    const wf_tensor y = recast(contraction(wf_einsum("mab,abn->mn", in, 2)), WF_COMPUTE_BF16);
+    wf_contract_plan p;
+    wf_source_plan sp;
+    plan_of(y, &p, &sp);
+    cr_assert(sp.u_mode == WF_FROM_BOX && sp.box_by_chunk && sp.chunk_step == 514);
+    check_fast(y, "a last chunk of 512");
+    wf_graph_free(g);
+}
+
+/* A box of all k has longer rows than its largest chunk: x[c, m + 60 k] w[k, c, n]. */
+Test(tensor_contract_modes, rows_of_a_box_of_all_k) {
+    wf_graph *g = wf_graph_new();
+    const wf_contract_source s = {
+        .n_sum = 2, .sum = {100, 32}, .rank_a = 2, .rank_b = 3,
+        .a = {wf_plain(3), {.ca = 1, .a = 0, .cb = 60, .b = 2, .div = 1}},
+        .b = {wf_plain(2), wf_plain(3), wf_plain(1)}};
+    const wf_tensor y = wf_contract_in(WF_COMPUTE_BF16, false, WF_SHAPE(16, 40), &s,
+                                       f32(g, WF_SHAPE(32, 5956)), f32(g, WF_SHAPE(100, 32, 40)));
+    wf_contract_plan p;
+    wf_source_plan sp;
+    plan_of(y, &p, &sp);
+    cr_assert(sp.u_mode == WF_FROM_BOX && !sp.rows_form && !sp.box_by_chunk);
+    check_fast(y, "rows of a box of all k");
+    wf_graph_free(g);
+}
+
 /* --- micro kernels ---------------------------------------------------------------------------- */
 
 /* Cells of random bf16 values. */

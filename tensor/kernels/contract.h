@@ -95,7 +95,6 @@ static inline float wf_cell_at(const float *p) {
 /* The table entries [1 .. 14][1 .. 2] of functions named prefix_MR_NV. */
 #define WF_TILE_ROW(prefix, m) [m] = {0, prefix##_##m##_1, prefix##_##m##_2}
 
-
 /* The functions dot_MR_NR by KERNEL(MR, NR), and the table of them. */
 #define WF_DOT_EACH(KERNEL, m) KERNEL(m, 1) KERNEL(m, 2) KERNEL(m, 3)
 #define WF_DOT_ALL(KERNEL)                                                                         \
