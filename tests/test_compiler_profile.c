@@ -28,7 +28,8 @@ static wf_program *recurrent(wf_tensor *y, int threads, const char *scope) {
     wf_scope_pop(g);
     *y = wf_mean(h, (wf_reduce_opt){.n_axes = 1, .axes = {0}});
     wf_program *p;
-    cr_assert_eq(wf_compile(&p, g, y, 1, (wf_compile_opt){.threads = threads}), WF_OK, "%s",
+    const wf_compile_opt o = {.precision = WF_PRECISION_F32, .threads = threads};
+    cr_assert_eq(wf_compile(&p, g, y, 1, o), WF_OK, "%s",
                  wf_error());
     for (int i = 0; i < 64 * 64; i++) weight[i] = (float)(i * 37 % 101) / 400 - 0.12f;
     for (int i = 0; i < 256 * 64; i++)

@@ -60,7 +60,8 @@ static void check_loss(const loss_case *k, wf_dtype dtype) {
     wf_tensor out[2] = {k->loss(y, wf_add_scalar(leaf[1], k->shift_target))};
     cr_assert(!wf_grad(out[0], leaf, 1, out + 1), "%s: %s", k->name, wf_error());
     wf_program *p;
-    cr_assert(!wf_compile(&p, g, out, 2, (wf_compile_opt){0}), "%s: %s", k->name, wf_error());
+    cr_assert(!wf_compile(&p, g, out, 2, (wf_compile_opt){.precision = WF_PRECISION_F32}), "%s: %s",
+              k->name, wf_error());
     cr_assert(!wf_run(p), "%s", wf_error());
     expect_recorded(k->name, dtype, 1, wf_data(p, out[0]));
     snprintf(name, sizeof name, "%s.dy", k->name);

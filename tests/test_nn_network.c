@@ -99,7 +99,8 @@ static trainer make_trainer(wf_params *p, wf_dtype dtype, bool separate) {
     cr_assert(!wf_grad(t.loss, leaf, t.n, t.grad), "%s", wf_error());
     memcpy(out + 3, t.grad, sizeof t.grad);
     for (int i = 0; i < t.n; i++) t.count[i] = wf_count(t.grad[i]);
-    cr_assert(!wf_compile(&t.program, g, out, t.n + 3, (wf_compile_opt){0}), "%s", wf_error());
+    const wf_compile_opt o = {.precision = WF_PRECISION_F32};
+    cr_assert(!wf_compile(&t.program, g, out, t.n + 3, o), "%s", wf_error());
     wf_graph_free(g);
     return t;
 }

@@ -100,7 +100,8 @@ static void train(model_fn *model, unsigned off, wf_params *p, double loss[STEPS
     const wf_tensor norm = wf_nn_adam(p, l, (wf_optimizer_opt){.lr = 0.01, .eps = 1e-4,
                                                               .clip_norm = 0.5});
     const wf_tensor out[] = {l, norm};
-    cr_assert_eq(wf_compile(&program, g, out, 2, (wf_compile_opt){.off = off, .threads = 2}), WF_OK,
+    const wf_compile_opt o = {.precision = WF_PRECISION_F32, .off = off, .threads = 2};
+    cr_assert_eq(wf_compile(&program, g, out, 2, o), WF_OK,
                  "%s", wf_error());
     for (int i = 0; i < STEPS; i++) {
         cr_assert_eq(wf_run(program), WF_OK);

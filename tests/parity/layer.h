@@ -73,7 +73,8 @@ static inline void check_values(const layer_case *k, wf_dtype dtype) {
     cr_assert(n >= 1 && n <= most, "%s: %d leaves", k->name, n);
     cr_assert(!wf_grad(l.loss, leaf, n, out + 1), "%s: %s", k->name, wf_error());
     wf_program *program;
-    cr_assert(!wf_compile(&program, l.g, out, n + 1, (wf_compile_opt){0}), "%s", wf_error());
+    const wf_compile_opt o = {.precision = WF_PRECISION_F32};
+    cr_assert(!wf_compile(&program, l.g, out, n + 1, o), "%s", wf_error());
     cr_assert(!wf_run(program), "%s", wf_error());
     snprintf(name, sizeof name, "%s.y", k->name);
     expect_recorded(name, dtype, wf_count(l.y), wf_data(program, l.y));
