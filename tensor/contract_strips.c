@@ -1,0 +1,383 @@
+/* Lanes in f32, many output positions at a time: a strip is a run of positions along one output
+ * loop q that only one operand depends on (the pixels of a row; the taps of a row of a filter).
+ * The sum loops but one, k, are enumerated as segments; q and k are the kernel's.
+ *
+ * Where no index is outside, a strip is one call. At a rim it is cut into tiles: the k that every
+ * position of the tile has are one call, and each other k one more for the positions that have it.
+ * A call sums at most FLUSH terms, which are then added up, so that weight gradients over many
+ * pixels stay accurate. Nothing here depends on how units are shared out. */
+#include <string.h>
+
+#include "tensor/contract_lanes.h"
+#include "tensor/contract_terms.h"
+#include "tensor/kernels/contract_gather.h"
+
+enum {
+    FLUSH = 512,
+    SEGS = 64,
+    LEAST_UNITS = 32,
+    BLOCK = 256,     /* lanes of a unit */
+    BLOCK_FEW = 64,  /* where there are few units */
+    BLOCK_APART = 32, /* where the output is not contiguous along the lane, which also bounds */
+    RUN_APART = 32,   /* the positions of a strip, */
+    GROUP_APART = 32, /* and the strips that are summed together: each chunk of terms for all */
+    ROWS = WF_STRIP_ROWS
+};
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* --- the choice ------------------------------------------------------------------------------- */
+
+static bool uses(const wf_relation *r, int loop) {
+    return (r->a == loop && r->ca) || (r->b == loop && r->cb);
+}
+
+/* True if loop q is in one operand of each source at most, and nowhere with a divisor. */
+static bool fits_strip(const wf_contract_attr *c, int q) {
+    for (int i = 0; i < c->n_sources; i++) {
+        const wf_contract_source *s = &c->source[i];
+        bool in[2] = {false, false};
+        for (int side = 0; side < 2; side++)
+            for (int j = 0; j < (side ? s->rank_b : s->rank_a); j++) {
+                const wf_relation *r = side ? &s->b[j] : &s->a[j];
+                if (!uses(r, q)) continue;
+                if (r->div != 1) return false;
+                in[side] = true;
+            }
+        if (in[0] && in[1]) return false;
+    }
+    return true;
+}
+
+bool wf_strips_make(wf_lanes *l, const wf_call *call) {
+    const wf_contract_attr *c = call->attr;
+    if (c->compute == WF_COMPUTE_BF16 || call->out.dtype != WF_F32) return false;
+    for (int i = 0; i < 2 * c->n_sources; i++)
+        if (call->in[i].dtype != WF_F32) return false;
+    l->q = -1;
+    for (int q = c->rank - 1; q >= 0 && l->q < 0; q--)
+        if (q != l->loop && c->out[q] > 1 && fits_strip(c, q)) l->q = q;
+    const int64_t extent = l->q < 0 ? 1 : c->out[l->q];
+    l->others = l->positions / extent;
+    l->direct = call->out.stride[l->loop] == 1;
+    l->group = 1;
+    if (l->direct) {
+        l->block = least(l->n, BLOCK);
+        l->run = extent;
+        while (l->others * ceil_div(extent, l->run) < LEAST_UNITS && l->run > 2 * ROWS)
+            l->run = ceil_div(l->run, 2);
+        if (l->others * ceil_div(extent, l->run) < LEAST_UNITS)
+            l->block = least(l->n, BLOCK_FEW);
+    } else {
+        l->block = least(l->n, BLOCK_APART);
+        l->run = least(extent, RUN_APART);
+        if (l->n > 3 * BLOCK_APART) l->group = least(l->others, GROUP_APART);
+    }
+    l->runs = ceil_div(extent, l->run);
+    l->n_blocks = ceil_div(l->n, l->block);
+    l->units = ceil_div(l->others, l->group) * l->runs * l->n_blocks;
+    return true;
+}
+
+int64_t wf_strips_floats(const wf_lanes *l) {
+    return l->direct ? 0 : l->group * l->run * l->block;
+}
+
+/* --- one source ------------------------------------------------------------------------------- */
+
+typedef struct source {
+    wf_terms e;
+    int q, k;        /* loops, -1: none */
+    int k_sum;       /* k among the sums of e */
+    int64_t n_k;     /* its extent */
+    int64_t n_outer; /* steps of the other sum loops */
+    int u;           /* the operand that depends on q */
+    int64_t uq, uk, vk; /* elements for a step of q, of k */
+    const float *data[2];
+} source;
+
+static int64_t coef_of(const wf_term_axis *t, int loop) { return loop < 0 ? 0 : t->coef[loop]; }
+
+static int64_t step_along(const wf_terms *e, int side, int loop) {
+    int64_t step = 0;
+    for (int j = 0; j < e->n_axes; j++)
+        if (e->axis[j].side == side) step += coef_of(&e->axis[j], loop) * e->axis[j].stride;
+    return step;
+}
+
+/* The sum loop for k: none of its axes has a divisor. One that shares an axis with q comes first,
+ * so that what is outside does not depend on the segment; then the last. */
+static void choose_k(source *x) {
+    const wf_terms *e = &x->e;
+    bool shares = false;
+    x->k = x->k_sum = -1;
+    x->n_k = 1;
+    for (int i = e->n_sum - 1; i >= 0 && !shares; i--) {
+        bool plain = true, with_q = false;
+        for (int j = 0; j < e->n_axes; j++) {
+            if (!e->axis[j].coef[e->loop[i]]) continue;
+            plain &= e->axis[j].div == 1;
+            with_q |= coef_of(&e->axis[j], x->q) != 0;
+        }
+        if (!plain || (x->k >= 0 && !with_q)) continue;
+        shares = with_q;
+        x->k = e->loop[i];
+        x->k_sum = i;
+        x->n_k = e->sum[i];
+    }
+}
+
+static void read_source(source *x, const wf_lanes *l, const wf_contract_attr *c, int i,
+                        const wf_array *in) {
+    wf_terms_prepare(&x->e, c, i, in);
+    x->q = l->q;
+    choose_k(x);
+    x->u = 0;
+    for (int j = 0; j < x->e.n_axes; j++)
+        if (coef_of(&x->e.axis[j], x->q)) x->u = x->e.axis[j].side;
+    x->uq = step_along(&x->e, x->u, x->q);
+    x->uk = step_along(&x->e, x->u, x->k);
+    x->vk = step_along(&x->e, !x->u, x->k);
+    x->n_outer = 1;
+    for (int k = 0; k < x->e.n_sum; k++)
+        if (k != x->k_sum) x->n_outer *= x->e.sum[k];
+    for (int side = 0; side < 2; side++) x->data[side] = in[side].data;
+}
+
+/* --- a strip ---------------------------------------------------------------------------------- */
+
+/* Segments that are inside for the same q and k. */
+typedef struct work {
+    const source *x;
+    wf_lanes_fn *kernel;
+    wf_strip s;
+    const float *u, *v;          /* from the first lane on */
+    int64_t q0, q1, k0, k1;      /* of the strip; of the segments */
+    int64_t num[WF_TERM_AXES];   /* axes of q: the right sides at q = k = 0 */
+    int64_t u_seg[SEGS], v_seg[SEGS];
+    float *c;                    /* position q0 */
+    bool fresh;                  /* nothing is there yet */
+} work;
+
+static void put(work *w, int64_t q0, int64_t q1, int64_t k0, int64_t k1, bool add) {
+    const int64_t most = w->s.n_seg < FLUSH ? FLUSH / w->s.n_seg : 1;
+    for (int64_t k = k0; k < k1; k += w->s.len) {
+        w->s.rows = q1 - q0;
+        w->s.len = least(k1 - k, most);
+        w->s.a = w->u + q0 * w->x->uq + k * w->x->uk;
+        w->s.b = w->v + k * w->x->vk;
+        w->s.c = w->c + (q0 - w->q0) * w->s.cm;
+        w->s.add = add;
+        w->kernel(&w->s);
+        add = true;
+    }
+}
+
+static void zero(const work *w, int64_t q0, int64_t q1) {
+    for (int64_t q = q0; q < q1; q++)
+        memset(w->c + (q - w->q0) * w->s.cm, 0, (size_t)w->s.lanes * sizeof(float));
+}
+
+/* Cuts [*lo, *hi) to the steps of a loop for which an axis is inside. */
+static void cut(int64_t num, int64_t coef, int64_t extent, int64_t *lo, int64_t *hi) {
+    if (coef) wf_nest_cut(num, coef, extent, lo, hi);
+    else if (num < 0 || num >= extent) *hi = *lo;
+}
+
+/* The k that all positions have; the positions that have a k. */
+static void common_k(const work *w, int64_t q0, int64_t q1, int64_t *lo, int64_t *hi) {
+    for (int j = 0; j < w->x->e.n_axes; j++) {
+        const wf_term_axis *t = &w->x->e.axis[j];
+        const int64_t q = coef_of(t, w->x->q);
+        if (!q) continue;
+        cut(w->num[j] + q * q0, coef_of(t, w->x->k), t->extent, lo, hi);
+        cut(w->num[j] + q * (q1 - 1), coef_of(t, w->x->k), t->extent, lo, hi);
+    }
+}
+static void having_k(const work *w, int64_t k, int64_t *lo, int64_t *hi) {
+    for (int j = 0; j < w->x->e.n_axes; j++) {
+        const wf_term_axis *t = &w->x->e.axis[j];
+        const int64_t q = coef_of(t, w->x->q);
+        if (q) cut(w->num[j] + coef_of(t, w->x->k) * k, q, t->extent, lo, hi);
+    }
+}
+
+static void tile(work *w, int64_t q0, int64_t q1) {
+    int64_t lo = w->k0, hi = w->k1;
+    common_k(w, q0, q1, &lo, &hi);
+    if (hi > lo) put(w, q0, q1, lo, hi, !w->fresh);
+    else if (w->fresh) zero(w, q0, q1);
+    for (int64_t k = w->k0; k < w->k1; k++) {
+        int64_t a = q0, b = q1;
+        if (hi > lo && k == lo) k = hi;
+        if (k == w->k1) break;
+        having_k(w, k, &a, &b);
+        if (b > a) put(w, a, b, k, k + 1, true);
+    }
+}
+
+static void tiles(work *w, int64_t q0, int64_t q1) {
+    int64_t n = ceil_div(q1 - q0, ROWS);
+    for (int64_t q = q0, rows; q < q1; q += rows, n--) {
+        rows = ceil_div(q1 - q, n);
+        tile(w, q, q + rows);
+    }
+}
+
+/* The segments so far. */
+static void emit(work *w) {
+    int64_t a = w->q0, b = w->q1;
+    if (w->s.n_seg == 0) return;
+    having_k(w, w->k0, &a, &b);
+    having_k(w, w->k1 - 1, &a, &b);
+    if (a > w->q0) a = w->q0 + ceil_div(a - w->q0, ROWS) * ROWS;
+    if (b < w->q1) b = w->q1 - ceil_div(w->q1 - b, ROWS) * ROWS;
+    if (b > a) {
+        tiles(w, w->q0, a);
+        put(w, a, b, w->k0, w->k1, !w->fresh);
+        tiles(w, b, w->q1);
+    } else {
+        tiles(w, w->q0, w->q1);
+    }
+    w->fresh = false;
+    w->s.n_seg = 0;
+}
+
+/* A segment: where the axes are whose right sides are in num. */
+static void add_segment(work *w, const int64_t *num) {
+    const source *x = w->x;
+    int64_t at[3] = {0, 0, 0}, k0 = 0, k1 = x->n_k;
+    bool same = w->s.n_seg > 0 && w->s.n_seg < SEGS;
+    for (int j = 0; j < x->e.n_axes; j++) {
+        const wf_term_axis *t = &x->e.axis[j];
+        const bool of_q = coef_of(t, x->q) != 0;
+        int64_t i = num[j];
+        if (of_q) {
+            same &= i == w->num[j];
+        } else if (coef_of(t, x->k)) {
+            wf_nest_cut(i, t->coef[x->k], t->extent, &k0, &k1);
+        } else {
+            if (i % t->div) return;
+            i /= t->div;
+            if (i < 0 || i >= t->extent) return;
+        }
+        at[t->side] += i * t->stride;
+    }
+    if (k1 <= k0) return;
+    if (!same || k0 != w->k0 || k1 != w->k1) {
+        emit(w);
+        w->k0 = k0;
+        w->k1 = k1;
+        for (int j = 0; j < x->e.n_axes; j++)
+            if (coef_of(&x->e.axis[j], x->q)) w->num[j] = num[j];
+    }
+    w->u_seg[w->s.n_seg] = at[x->u];
+    w->v_seg[w->s.n_seg++] = at[!x->u];
+}
+
+/* Steps [first, last) of the outer sum loops at output position o. */
+static void sum_steps(work *w, const int64_t *o, int64_t first, int64_t last) {
+    const wf_terms *e = &w->x->e;
+    int64_t base[WF_TERM_AXES] = {0}, num[WF_TERM_AXES];
+    for (int j = 0; j < e->n_axes; j++) {
+        base[j] = e->axis[j].offset;
+        for (int l = 0; l < e->c->rank; l++) base[j] += e->axis[j].coef[l] * o[l];
+    }
+    for (int64_t i = first; i < last; i++) {
+        int64_t rest = i;
+        memcpy(num, base, sizeof num);
+        for (int s = e->n_sum - 1; s >= 0; s--) {
+            if (s == w->x->k_sum) continue;
+            for (int j = 0; j < e->n_axes; j++)
+                num[j] += e->axis[j].coef[e->loop[s]] * (rest % e->sum[s]);
+            rest /= e->sum[s];
+        }
+        add_segment(w, num);
+    }
+    emit(w);
+    if (w->fresh) zero(w, w->q0, w->q1);
+    w->fresh = false;
+}
+
+/* --- units ------------------------------------------------------------------------------------ */
+
+typedef struct unit {
+    int64_t other, n_other; /* positions but for q: the first, how many */
+    int64_t q0, q1, lane, lanes;
+} unit;
+
+/* Blocks of lanes come last where the output is contiguous along them, else first. */
+static unit unit_at(const wf_lanes *l, const wf_contract_attr *c, int64_t i) {
+    const int64_t groups = ceil_div(l->others, l->group);
+    const int64_t block = l->direct ? i % l->n_blocks : i / (groups * l->runs);
+    const int64_t rest = l->direct ? i / l->n_blocks : i % (groups * l->runs);
+    unit u = {.other = rest / l->runs * l->group, .q0 = rest % l->runs * l->run,
+              .lane = block * l->block};
+    u.n_other = least(l->group, l->others - u.other);
+    u.q1 = least(l->q < 0 ? 1 : c->out[l->q], u.q0 + l->run);
+    u.lanes = least(l->block, l->n - u.lane);
+    return u;
+}
+
+static void decode(const wf_lanes *l, const wf_contract_attr *c, int64_t other, int64_t *o) {
+    for (int i = c->rank - 1; i >= 0; i--) {
+        const bool own = i == l->loop || i == l->q;
+        o[i] = own ? 0 : other % c->out[i];
+        if (!own) other /= c->out[i];
+    }
+}
+
+static void store(const wf_lanes *l, const wf_call *call, const unit *u, const int64_t *o,
+                  const float *from, bool add) {
+    const int64_t step = call->out.stride[l->loop];
+    for (int64_t q = u->q0; q < u->q1; q++, from += l->block) {
+        float *to = (float *)call->out.data + wf_offset(&call->out, o) + u->lane * step;
+        if (l->q >= 0) to += q * call->out.stride[l->q];
+        for (int64_t i = 0; i < u->lanes; i++)
+            to[i * step] = add ? to[i * step] + from[i] : from[i];
+    }
+}
+
+static void run_unit(work *w, const wf_lanes *l, const wf_call *call, const unit *u, bool add,
+                     float *sums) {
+    const wf_contract_attr *c = call->attr;
+    const source *x = w->x;
+    const int64_t most = FLUSH / x->n_k, chunk = most < 1 ? 1 : least(most, SEGS);
+    int64_t o[WF_MAX_RANK];
+    w->u = x->data[x->u] + u->lane;
+    w->v = x->data[!x->u] + u->lane;
+    w->q0 = u->q0;
+    w->q1 = u->q1;
+    w->s.lanes = u->lanes;
+    w->s.cm = !l->direct ? l->block : l->q < 0 ? 0 : call->out.stride[l->q];
+    for (int64_t first = 0; first < x->n_outer; first += chunk)
+        for (int64_t i = 0; i < u->n_other; i++) {
+            decode(l, c, u->other + i, o);
+            w->c = l->direct ? (float *)call->out.data + wf_offset(&call->out, o) + u->lane +
+                                   u->q0 * w->s.cm
+                             : sums + i * l->run * l->block;
+            w->fresh = first == 0 && !(l->direct && add);
+            sum_steps(w, o, first, least(first + chunk, x->n_outer));
+        }
+    for (int64_t i = 0; i < u->n_other && !l->direct; i++) {
+        decode(l, c, u->other + i, o);
+        store(l, call, u, o, sums + i * l->run * l->block, add);
+    }
+}
+
+void wf_strips_run(const wf_lanes *l, const wf_call *call, int i, const wf_array *in, int64_t from,
+                   int64_t to, float *scratch) {
+    source x;
+    read_source(&x, l, call->attr, i, in);
+    work w = {.x = &x, .kernel = wf_tile_table_for(wf_isa_get())->lanes};
+    w.s.am = x.uq;
+    w.s.ak = x.uk;
+    w.s.bk = x.vk;
+    w.s.a_seg = w.u_seg;
+    w.s.b_seg = w.v_seg;
+    for (int64_t k = from; k < to; k++) {
+        const unit u = unit_at(l, call->attr, k);
+        run_unit(&w, l, call, &u, i > 0, scratch);
+    }
+}
