@@ -15,7 +15,9 @@
 enum {
     FLUSH = 512,
     SEGS = 64,
-    LEAST_UNITS = 32,
+    LEAST_UNITS = 24,
+    BAND = 8,        /* strips that are computed together, a few columns of all of them at a time, */
+    NEAR = 1 << 13,  /* whose operands have so many floats: they stay in the L1 cache */
     BLOCK = 256,     /* lanes of a unit */
     BLOCK_FEW = 64,  /* where there are few units */
     BLOCK_APART = 32, /* where the output is not contiguous along the lane, which also bounds */
@@ -65,6 +67,8 @@ bool wf_strips_make(wf_lanes *l, const wf_call *call) {
     if (l->direct) {
         l->block = least(l->n, BLOCK);
         l->run = extent;
+        l->group = BAND;
+        while (ceil_div(l->others, l->group) < LEAST_UNITS && l->group > 1) l->group /= 2;
         while (l->others * ceil_div(extent, l->run) < LEAST_UNITS && l->run > 2 * ROWS)
             l->run = ceil_div(l->run, 2);
         if (l->others * ceil_div(extent, l->run) < LEAST_UNITS)
@@ -154,6 +158,7 @@ typedef struct work {
     wf_strip s;
     const float *u, *v;          /* from the first lane on */
     int64_t q0, q1, k0, k1;      /* of the strip; of the segments */
+    int64_t in0, in1;            /* positions that have all k, in whole tiles from the ends */
     int64_t num[WF_TERM_AXES];   /* axes of q: the right sides at q = k = 0 */
     int64_t u_seg[SEGS], v_seg[SEGS];
     float *c;                    /* position q0 */
@@ -225,21 +230,30 @@ static void tiles(work *w, int64_t q0, int64_t q1) {
     }
 }
 
-/* The segments so far. */
+/* Where the segments are inside for all k. */
+static void find_inside(work *w) {
+    w->in0 = w->q0;
+    w->in1 = w->q1;
+    having_k(w, w->k0, &w->in0, &w->in1);
+    having_k(w, w->k1 - 1, &w->in0, &w->in1);
+    if (w->in0 > w->q0) w->in0 = w->q0 + ceil_div(w->in0 - w->q0, ROWS) * ROWS;
+    if (w->in1 < w->q1) w->in1 = w->q1 - ceil_div(w->q1 - w->in1, ROWS) * ROWS;
+    if (w->in1 <= w->in0) w->in0 = w->in1 = w->q1;
+}
+
+/* The segments so far, at positions [q0, q1). */
+static void add_part(work *w, int64_t q0, int64_t q1) {
+    const int64_t a = least(q1, w->in0 > q0 ? w->in0 : q0);
+    const int64_t b = least(q1, w->in1 > a ? w->in1 : a);
+    if (a > q0) tiles(w, q0, a);
+    if (b > a) put(w, a, b, w->k0, w->k1, !w->fresh);
+    if (q1 > b) tiles(w, b, q1);
+}
+
 static void emit(work *w) {
-    int64_t a = w->q0, b = w->q1;
     if (w->s.n_seg == 0) return;
-    having_k(w, w->k0, &a, &b);
-    having_k(w, w->k1 - 1, &a, &b);
-    if (a > w->q0) a = w->q0 + ceil_div(a - w->q0, ROWS) * ROWS;
-    if (b < w->q1) b = w->q1 - ceil_div(w->q1 - b, ROWS) * ROWS;
-    if (b > a) {
-        tiles(w, w->q0, a);
-        put(w, a, b, w->k0, w->k1, !w->fresh);
-        tiles(w, b, w->q1);
-    } else {
-        tiles(w, w->q0, w->q1);
-    }
+    find_inside(w);
+    add_part(w, w->q0, w->q1);
     w->fresh = false;
     w->s.n_seg = 0;
 }
@@ -258,8 +272,8 @@ static void add_segment(work *w, const int64_t *num) {
         } else if (coef_of(t, x->k)) {
             wf_nest_cut(i, t->coef[x->k], t->extent, &k0, &k1);
         } else {
-            if (i % t->div) return;
-            i /= t->div;
+            if (t->div != 1 && i % t->div) return;
+            if (t->div != 1) i /= t->div;
             if (i < 0 || i >= t->extent) return;
         }
         at[t->side] += i * t->stride;
@@ -295,9 +309,25 @@ static void sum_steps(work *w, const int64_t *o, int64_t first, int64_t last) {
         }
         add_segment(w, num);
     }
-    emit(w);
-    if (w->fresh) zero(w, w->q0, w->q1);
-    w->fresh = false;
+}
+
+/* What is left to be summed, a few columns of all strips at a time: neighbours share operands. */
+static void finish(work *w, int64_t n) {
+    int64_t columns = w->q1 - w->q0, near;
+    for (int64_t i = 0; i < n; i++) {
+        if (w[i].s.n_seg == 0) continue;
+        find_inside(&w[i]);
+        near = NEAR / (w[i].s.n_seg * w[i].s.lanes) - (w[i].k1 - w[i].k0);
+        if (n > 1) columns = least(columns, near < 2 * ROWS ? 2 * ROWS : near);
+    }
+    const int64_t extent = w->q1 - w->q0, parts = ceil_div(extent, columns);
+    const int64_t step = ceil_div(extent, parts);
+    for (int64_t q = w->q0; q < w->q1; q += step)
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t end = least(q + step, w->q1);
+            if (w[i].s.n_seg) add_part(&w[i], q, end);
+            else if (w[i].fresh) zero(&w[i], q, end);
+        }
 }
 
 /* --- units ------------------------------------------------------------------------------------ */
@@ -339,26 +369,43 @@ static void store(const wf_lanes *l, const wf_call *call, const unit *u, const i
     }
 }
 
+/* Strip i of a unit, with nothing summed. */
+static void begin(work *w, const wf_lanes *l, const wf_call *call, const unit *u, const int64_t *o,
+                  float *sums) {
+    const source *x = w->x;
+    w->u = x->data[x->u] + u->lane;
+    w->v = x->data[!x->u] + u->lane;
+    w->q0 = u->q0;
+    w->q1 = u->q1;
+    w->s.am = x->uq;
+    w->s.ak = x->uk;
+    w->s.bk = x->vk;
+    w->s.a_seg = w->u_seg;
+    w->s.b_seg = w->v_seg;
+    w->s.n_seg = 0;
+    w->s.lanes = u->lanes;
+    w->s.cm = !l->direct ? l->block : l->q < 0 ? 0 : call->out.stride[l->q];
+    w->c = l->direct ? (float *)call->out.data + wf_offset(&call->out, o) + u->lane + u->q0 * w->s.cm
+                     : sums;
+}
+
+/* Steps of the outer sum loops chunk by chunk, each for all strips; `w`: of BAND strips. */
 static void run_unit(work *w, const wf_lanes *l, const wf_call *call, const unit *u, bool add,
                      float *sums) {
     const wf_contract_attr *c = call->attr;
     const source *x = w->x;
     const int64_t most = FLUSH / x->n_k, chunk = most < 1 ? 1 : least(most, SEGS);
     int64_t o[WF_MAX_RANK];
-    w->u = x->data[x->u] + u->lane;
-    w->v = x->data[!x->u] + u->lane;
-    w->q0 = u->q0;
-    w->q1 = u->q1;
-    w->s.lanes = u->lanes;
-    w->s.cm = !l->direct ? l->block : l->q < 0 ? 0 : call->out.stride[l->q];
     for (int64_t first = 0; first < x->n_outer; first += chunk)
-        for (int64_t i = 0; i < u->n_other; i++) {
-            decode(l, c, u->other + i, o);
-            w->c = l->direct ? (float *)call->out.data + wf_offset(&call->out, o) + u->lane +
-                                   u->q0 * w->s.cm
-                             : sums + i * l->run * l->block;
-            w->fresh = first == 0 && !(l->direct && add);
-            sum_steps(w, o, first, least(first + chunk, x->n_outer));
+        for (int64_t i = 0; i < u->n_other; i += BAND) {
+            const int64_t n = least(BAND, u->n_other - i);
+            for (int64_t k = 0; k < n; k++) {
+                decode(l, c, u->other + i + k, o);
+                begin(&w[k], l, call, u, o, sums + (i + k) * l->run * l->block);
+                w[k].fresh = first == 0 && !(l->direct && add);
+                sum_steps(&w[k], o, first, least(first + chunk, x->n_outer));
+            }
+            finish(w, n);
         }
     for (int64_t i = 0; i < u->n_other && !l->direct; i++) {
         decode(l, c, u->other + i, o);
@@ -370,14 +417,13 @@ void wf_strips_run(const wf_lanes *l, const wf_call *call, int i, const wf_array
                    int64_t to, float *scratch) {
     source x;
     read_source(&x, l, call->attr, i, in);
-    work w = {.x = &x, .kernel = wf_tile_table_for(wf_isa_get())->lanes};
-    w.s.am = x.uq;
-    w.s.ak = x.uk;
-    w.s.bk = x.vk;
-    w.s.a_seg = w.u_seg;
-    w.s.b_seg = w.v_seg;
+    work w[BAND] = {{0}};
+    for (int k = 0; k < BAND; k++) {
+        w[k].x = &x;
+        w[k].kernel = wf_tile_table_for(wf_isa_get())->lanes;
+    }
     for (int64_t k = from; k < to; k++) {
         const unit u = unit_at(l, call->attr, k);
-        run_unit(&w, l, call, &u, i > 0, scratch);
+        run_unit(w, l, call, &u, i > 0, scratch);
     }
 }
