@@ -58,10 +58,14 @@ static bool try_loop(wf_lanes *l, const wf_call *call, int loop) {
     l->copied = l->floats = ceil_div(floats, 16) * 16;
     l->positions = wf_shape_count(&call->out.shape) / n;
     l->strips = wf_strips_make(l, call);
+    l->shared = 0;
     if (l->strips) {
-        l->floats += wf_strips_floats(l);
+        const int64_t sums = wf_strips_floats(l);
+        if (l->parts > 1) l->shared = l->parts * l->units * sums;
+        else l->floats += sums;
         return true;
     }
+    l->parts = 1;
     l->block = least(n, l->positions < PIECES ? BLOCK_FEW : BLOCK);
     l->n_blocks = ceil_div(n, l->block);
     l->units = l->positions * l->n_blocks;
@@ -76,7 +80,10 @@ bool wf_lanes_make(wf_lanes *l, const wf_contract_plan *p) {
     return false;
 }
 
-int64_t wf_lanes_pieces(const wf_lanes *l) { return least(l->units, PIECES); }
+int64_t wf_lanes_pieces(const wf_lanes *l, int phase) {
+    const int64_t parts = phase == 1 ? l->parts : 1;
+    return phase == 0 || (phase == 1 && parts == 1) ? 0 : least(parts * l->units, PIECES);
+}
 
 /* An operand, from the first lane of the unit on. */
 typedef struct operand {
@@ -206,12 +213,16 @@ static void run_source(const wf_lanes *l, const wf_call *call, int source, const
     }
 }
 
-void wf_lanes_run(const wf_lanes *l, const wf_call *call, int64_t first, int64_t last,
-                  void *scratch) {
+void wf_lanes_run(const wf_lanes *l, const wf_call *call, int phase, int64_t first, int64_t last,
+                  void *scratch, void *shared) {
     const wf_contract_attr *c = call->attr;
-    const int64_t pieces = wf_lanes_pieces(l);
-    const int64_t from = l->units / pieces * first + least(first, l->units % pieces);
-    const int64_t to = l->units / pieces * last + least(last, l->units % pieces);
+    const int64_t pieces = wf_lanes_pieces(l, phase), units = l->units * (phase == 1 ? l->parts : 1);
+    const int64_t from = units / pieces * first + least(first, units % pieces);
+    const int64_t to = units / pieces * last + least(last, units % pieces);
+    if (phase == 2 && l->parts > 1) {
+        wf_strips_add(l, call, from, to, shared);
+        return;
+    }
     for (int i = 0; i < c->n_sources; i++) {
         const wf_contract_source *s = &c->source[i];
         wf_array in[2] = {call->in[2 * i], call->in[2 * i + 1]};
@@ -222,7 +233,7 @@ void wf_lanes_run(const wf_lanes *l, const wf_call *call, int64_t first, int64_t
             if (in[side].stride[axis] != 1) room = copy_along_lane(&in[side], axis, room);
         }
         if (l->strips)
-            wf_strips_run(l, call, i, in, from, to, (float *)scratch + l->copied);
+            wf_strips_run(l, call, i, in, from, to, (float *)scratch + l->copied, shared);
         else run_source(l, call, i, in, from, to);
     }
 }

@@ -20,9 +20,10 @@ enum {
     NEAR = 1 << 13,  /* whose operands have so many floats: they stay in the L1 cache */
     BLOCK = 256,     /* lanes of a unit */
     BLOCK_FEW = 64,  /* where there are few units */
-    BLOCK_APART = 32, /* where the output is not contiguous along the lane, which also bounds */
-    RUN_APART = 32,   /* the positions of a strip, */
-    GROUP_APART = 32, /* and the strips that are summed together: each chunk of terms for all */
+    BLOCK_APART = 128, /* where the output is not contiguous along the lane, which also bounds */
+    RUN_APART = 16,    /* the positions of a strip, */
+    GROUP_APART = 16,  /* and the strips that are summed together: each chunk of terms for all; */
+    PARTS = 16,        /* the steps of the outer sum loops are then summed in parts */
     ROWS = WF_STRIP_ROWS
 };
 
@@ -63,7 +64,7 @@ bool wf_strips_make(wf_lanes *l, const wf_call *call) {
     const int64_t extent = l->q < 0 ? 1 : c->out[l->q];
     l->others = l->positions / extent;
     l->direct = call->out.stride[l->loop] == 1;
-    l->group = 1;
+    l->parts = 1;
     if (l->direct) {
         l->block = least(l->n, BLOCK);
         l->run = extent;
@@ -74,9 +75,12 @@ bool wf_strips_make(wf_lanes *l, const wf_call *call) {
         if (l->others * ceil_div(extent, l->run) < LEAST_UNITS)
             l->block = least(l->n, BLOCK_FEW);
     } else {
+        int64_t terms = 1;
+        for (int k = 0; k < c->source[0].n_sum; k++) terms *= c->source[0].sum[k];
+        while (l->parts < PARTS && terms / l->parts >= 2 * FLUSH) l->parts *= 2;
         l->block = least(l->n, BLOCK_APART);
         l->run = least(extent, RUN_APART);
-        if (l->n > 3 * BLOCK_APART) l->group = least(l->others, GROUP_APART);
+        l->group = least(l->others, GROUP_APART);
     }
     l->runs = ceil_div(extent, l->run);
     l->n_blocks = ceil_div(l->n, l->block);
@@ -389,32 +393,38 @@ static void begin(work *w, const wf_lanes *l, const wf_call *call, const unit *u
                      : sums;
 }
 
-/* Steps of the outer sum loops chunk by chunk, each for all strips; `w`: of BAND strips. */
-static void run_unit(work *w, const wf_lanes *l, const wf_call *call, const unit *u, bool add,
-                     float *sums) {
-    const wf_contract_attr *c = call->attr;
+/* Steps of the outer sum loops, those of a part, chunk by chunk, each for all strips; `w`: of BAND
+ * strips. */
+static void sum_unit(work *w, const wf_lanes *l, const wf_call *call, const unit *u, int64_t part,
+                     bool add, float *sums) {
     const source *x = w->x;
     const int64_t most = FLUSH / x->n_k, chunk = most < 1 ? 1 : least(most, SEGS);
+    const int64_t from = x->n_outer * part / l->parts, to = x->n_outer * (part + 1) / l->parts;
     int64_t o[WF_MAX_RANK];
-    for (int64_t first = 0; first < x->n_outer; first += chunk)
+    for (int64_t first = from; first == from || first < to; first += chunk)
         for (int64_t i = 0; i < u->n_other; i += BAND) {
             const int64_t n = least(BAND, u->n_other - i);
             for (int64_t k = 0; k < n; k++) {
-                decode(l, c, u->other + i + k, o);
+                decode(l, call->attr, u->other + i + k, o);
                 begin(&w[k], l, call, u, o, sums + (i + k) * l->run * l->block);
-                w[k].fresh = first == 0 && !(l->direct && add);
-                sum_steps(&w[k], o, first, least(first + chunk, x->n_outer));
+                w[k].fresh = first == from && !add;
+                sum_steps(&w[k], o, first, least(first + chunk, to));
             }
             finish(w, n);
         }
-    for (int64_t i = 0; i < u->n_other && !l->direct; i++) {
-        decode(l, c, u->other + i, o);
+}
+
+static void store_unit(const wf_lanes *l, const wf_call *call, const unit *u, const float *sums,
+                       bool add) {
+    int64_t o[WF_MAX_RANK];
+    for (int64_t i = 0; i < u->n_other; i++) {
+        decode(l, call->attr, u->other + i, o);
         store(l, call, u, o, sums + i * l->run * l->block, add);
     }
 }
 
 void wf_strips_run(const wf_lanes *l, const wf_call *call, int i, const wf_array *in, int64_t from,
-                   int64_t to, float *scratch) {
+                   int64_t to, float *sums, float *shared) {
     source x;
     read_source(&x, l, call->attr, i, in);
     work w[BAND] = {{0}};
@@ -423,7 +433,21 @@ void wf_strips_run(const wf_lanes *l, const wf_call *call, int i, const wf_array
         w[k].kernel = wf_tile_table_for(wf_isa_get())->lanes;
     }
     for (int64_t k = from; k < to; k++) {
+        const unit u = unit_at(l, call->attr, k % l->units);
+        if (l->parts > 1) {
+            sum_unit(w, l, call, &u, k / l->units, i > 0, shared + k * wf_strips_floats(l));
+            continue;
+        }
+        sum_unit(w, l, call, &u, 0, i > 0 && l->direct, sums);
+        if (!l->direct) store_unit(l, call, &u, sums, i > 0);
+    }
+}
+
+void wf_strips_add(const wf_lanes *l, const wf_call *call, int64_t from, int64_t to,
+                   const float *shared) {
+    for (int64_t k = from; k < to; k++) {
         const unit u = unit_at(l, call->attr, k);
-        run_unit(w, l, call, &u, i > 0, scratch);
+        for (int64_t part = 0; part < l->parts; part++)
+            store_unit(l, call, &u, shared + (part * l->units + k) * wf_strips_floats(l), part > 0);
     }
 }
