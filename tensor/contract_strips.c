@@ -17,7 +17,7 @@ enum {
     SEGS = 64,
     LEAST_UNITS = 24,
     BAND = 8,        /* strips that are computed together, a few columns of all of them at a time, */
-    NEAR = 1 << 13,  /* whose operands have so many floats: they stay in the L1 cache */
+    NEAR = 1 << 14, /* whose operands have so many floats: they stay in the L1 cache */
     BLOCK = 256,     /* lanes of a unit */
     BLOCK_FEW = 64,  /* where there are few units */
     BLOCK_APART = 128, /* where the output is not contiguous along the lane, which also bounds */
