@@ -216,7 +216,8 @@ static void run_source(const wf_lanes *l, const wf_call *call, int source, const
 void wf_lanes_run(const wf_lanes *l, const wf_call *call, int phase, int64_t first, int64_t last,
                   void *scratch, void *shared) {
     const wf_contract_attr *c = call->attr;
-    const int64_t pieces = wf_lanes_pieces(l, phase), units = l->units * (phase == 1 ? l->parts : 1);
+    const int64_t pieces = wf_lanes_pieces(l, phase);
+    const int64_t units = l->units * (phase == 1 ? l->parts : 1);
     const int64_t from = units / pieces * first + least(first, units % pieces);
     const int64_t to = units / pieces * last + least(last, units % pieces);
     if (phase == 2 && l->parts > 1) {

@@ -16,14 +16,16 @@ enum {
     FLUSH = 512,
     SEGS = 64,
     LEAST_UNITS = 24,
-    BAND = 8,        /* strips that are computed together, a few columns of all of them at a time, */
-    NEAR = 1 << 14, /* whose operands have so many floats: they stay in the L1 cache */
-    BLOCK = 256,     /* lanes of a unit */
-    BLOCK_FEW = 64,  /* where there are few units */
-    BLOCK_APART = 128, /* where the output is not contiguous along the lane, which also bounds */
-    RUN_APART = 16,    /* the positions of a strip, */
-    GROUP_APART = 16,  /* and the strips that are summed together: each chunk of terms for all; */
-    PARTS = 16,        /* the steps of the outer sum loops are then summed in parts */
+    BAND = 8,       /* strips computed together, a few positions of all of them at a time, */
+    NEAR = 1 << 14, /* whose operands have so many floats and stay in a cache */
+    BLOCK = 256,    /* lanes of a unit */
+    BLOCK_FEW = 64, /* where there are few units */
+    /* Where the output is not contiguous along the lane sums stand in a buffer: lanes, positions of
+     * a strip, and strips, each chunk of terms for all; the outer sum loops are cut into parts. */
+    BLOCK_APART = 128,
+    RUN_APART = 16,
+    GROUP_APART = 16,
+    PARTS = 16,
     ROWS = WF_STRIP_ROWS
 };
 
@@ -103,16 +105,12 @@ typedef struct source {
     int u;           /* the operand that depends on q */
     int64_t uq, uk, vk; /* elements for a step of q, of k */
     const float *data[2];
+    int n_checked;      /* axes that can be outside, or have a divisor */
+    const wf_term_axis *checked[WF_TERM_AXES];
+    int64_t start[2], step[2][WF_CONTRACT_LOOPS]; /* elements: axes without a divisor */
 } source;
 
 static int64_t coef_of(const wf_term_axis *t, int loop) { return loop < 0 ? 0 : t->coef[loop]; }
-
-static int64_t step_along(const wf_terms *e, int side, int loop) {
-    int64_t step = 0;
-    for (int j = 0; j < e->n_axes; j++)
-        if (e->axis[j].side == side) step += coef_of(&e->axis[j], loop) * e->axis[j].stride;
-    return step;
-}
 
 /* The sum loop for k: none of its axes has a divisor. One that shares an axis with q comes first,
  * so that what is outside does not depend on the segment; then the last. */
@@ -136,17 +134,41 @@ static void choose_k(source *x) {
     }
 }
 
+static bool may_leave(const source *x, const wf_term_axis *t) {
+    int64_t lo = t->offset, hi = t->offset;
+    for (int l = 0; l < x->e.c->rank + x->e.s->n_sum; l++) {
+        const int64_t reach = t->coef[l] * (wf_loop_extent(x->e.c, x->e.s, l) - 1);
+        if (reach < 0) lo += reach;
+        else hi += reach;
+    }
+    return t->div != 1 || lo < 0 || hi >= t->extent;
+}
+
+static void read_axes(source *x) {
+    x->n_checked = 0;
+    memset(x->start, 0, sizeof x->start);
+    memset(x->step, 0, sizeof x->step);
+    for (int j = 0; j < x->e.n_axes; j++) {
+        const wf_term_axis *t = &x->e.axis[j];
+        if (coef_of(t, x->q)) x->u = t->side;
+        if (may_leave(x, t)) x->checked[x->n_checked++] = t;
+        if (t->div != 1 || t->side > 1) continue;
+        x->start[t->side] += t->offset * t->stride;
+        for (int l = 0; l < x->e.c->rank + x->e.s->n_sum; l++)
+            x->step[t->side][l] += t->coef[l] * t->stride;
+    }
+}
+
 static void read_source(source *x, const wf_lanes *l, const wf_contract_attr *c, int i,
                         const wf_array *in) {
     wf_terms_prepare(&x->e, c, i, in);
     x->q = l->q;
     choose_k(x);
     x->u = 0;
-    for (int j = 0; j < x->e.n_axes; j++)
-        if (coef_of(&x->e.axis[j], x->q)) x->u = x->e.axis[j].side;
-    x->uq = step_along(&x->e, x->u, x->q);
-    x->uk = step_along(&x->e, x->u, x->k);
-    x->vk = step_along(&x->e, !x->u, x->k);
+    read_axes(x);
+    x->uq = x->q < 0 ? 0 : x->step[x->u][x->q];
+    x->uk = x->k < 0 ? 0 : x->step[x->u][x->k];
+    x->vk = x->k < 0 ? 0 : x->step[!x->u][x->k];
     x->n_outer = 1;
     for (int k = 0; k < x->e.n_sum; k++)
         if (k != x->k_sum) x->n_outer *= x->e.sum[k];
@@ -163,7 +185,7 @@ typedef struct work {
     const float *u, *v;          /* from the first lane on */
     int64_t q0, q1, k0, k1;      /* of the strip; of the segments */
     int64_t in0, in1;            /* positions that have all k, in whole tiles from the ends */
-    int64_t num[WF_TERM_AXES];   /* axes of q: the right sides at q = k = 0 */
+    int64_t num[WF_TERM_AXES];   /* checked axes of q: their right sides at q = k = 0 */
     int64_t u_seg[SEGS], v_seg[SEGS];
     float *c;                    /* position q0 */
     bool fresh;                  /* nothing is there yet */
@@ -196,8 +218,8 @@ static void cut(int64_t num, int64_t coef, int64_t extent, int64_t *lo, int64_t 
 
 /* The k that all positions have; the positions that have a k. */
 static void common_k(const work *w, int64_t q0, int64_t q1, int64_t *lo, int64_t *hi) {
-    for (int j = 0; j < w->x->e.n_axes; j++) {
-        const wf_term_axis *t = &w->x->e.axis[j];
+    for (int j = 0; j < w->x->n_checked; j++) {
+        const wf_term_axis *t = w->x->checked[j];
         const int64_t q = coef_of(t, w->x->q);
         if (!q) continue;
         cut(w->num[j] + q * q0, coef_of(t, w->x->k), t->extent, lo, hi);
@@ -205,8 +227,8 @@ static void common_k(const work *w, int64_t q0, int64_t q1, int64_t *lo, int64_t
     }
 }
 static void having_k(const work *w, int64_t k, int64_t *lo, int64_t *hi) {
-    for (int j = 0; j < w->x->e.n_axes; j++) {
-        const wf_term_axis *t = &w->x->e.axis[j];
+    for (int j = 0; j < w->x->n_checked; j++) {
+        const wf_term_axis *t = w->x->checked[j];
         const int64_t q = coef_of(t, w->x->q);
         if (q) cut(w->num[j] + coef_of(t, w->x->k) * k, q, t->extent, lo, hi);
     }
@@ -262,33 +284,33 @@ static void emit(work *w) {
     w->s.n_seg = 0;
 }
 
-/* A segment: where the axes are whose right sides are in num. */
-static void add_segment(work *w, const int64_t *num) {
+/* A segment: the elements at q = k = 0, but for axes with a divisor, and the right sides. */
+static void add_segment(work *w, int64_t a, int64_t b, const int64_t *num) {
     const source *x = w->x;
-    int64_t at[3] = {0, 0, 0}, k0 = 0, k1 = x->n_k;
+    int64_t at[3] = {a, b, 0}, k0 = 0, k1 = x->n_k;
     bool same = w->s.n_seg > 0 && w->s.n_seg < SEGS;
-    for (int j = 0; j < x->e.n_axes; j++) {
-        const wf_term_axis *t = &x->e.axis[j];
-        const bool of_q = coef_of(t, x->q) != 0;
+    for (int j = 0; j < x->n_checked; j++) {
+        const wf_term_axis *t = x->checked[j];
         int64_t i = num[j];
-        if (of_q) {
+        if (coef_of(t, x->q)) {
             same &= i == w->num[j];
         } else if (coef_of(t, x->k)) {
             wf_nest_cut(i, t->coef[x->k], t->extent, &k0, &k1);
-        } else {
-            if (t->div != 1 && i % t->div) return;
-            if (t->div != 1) i /= t->div;
+        } else if (t->div == 1) {
             if (i < 0 || i >= t->extent) return;
+        } else {
+            if (i % t->div) return;
+            i /= t->div;
+            if (i < 0 || i >= t->extent) return;
+            at[t->side] += i * t->stride;
         }
-        at[t->side] += i * t->stride;
     }
     if (k1 <= k0) return;
     if (!same || k0 != w->k0 || k1 != w->k1) {
         emit(w);
         w->k0 = k0;
         w->k1 = k1;
-        for (int j = 0; j < x->e.n_axes; j++)
-            if (coef_of(&x->e.axis[j], x->q)) w->num[j] = num[j];
+        memcpy(w->num, num, (size_t)x->n_checked * sizeof *num);
     }
     w->u_seg[w->s.n_seg] = at[x->u];
     w->v_seg[w->s.n_seg++] = at[!x->u];
@@ -296,22 +318,28 @@ static void add_segment(work *w, const int64_t *num) {
 
 /* Steps [first, last) of the outer sum loops at output position o. */
 static void sum_steps(work *w, const int64_t *o, int64_t first, int64_t last) {
-    const wf_terms *e = &w->x->e;
-    int64_t base[WF_TERM_AXES] = {0}, num[WF_TERM_AXES];
-    for (int j = 0; j < e->n_axes; j++) {
-        base[j] = e->axis[j].offset;
-        for (int l = 0; l < e->c->rank; l++) base[j] += e->axis[j].coef[l] * o[l];
+    const source *x = w->x;
+    int64_t start[2] = {x->start[0], x->start[1]}, base[WF_TERM_AXES] = {0};
+    for (int l = 0; l < x->e.c->rank; l++) {
+        start[0] += x->step[0][l] * o[l];
+        start[1] += x->step[1][l] * o[l];
+    }
+    for (int j = 0; j < x->n_checked; j++) {
+        base[j] = x->checked[j]->offset;
+        for (int l = 0; l < x->e.c->rank; l++) base[j] += x->checked[j]->coef[l] * o[l];
     }
     for (int64_t i = first; i < last; i++) {
-        int64_t rest = i;
-        memcpy(num, base, sizeof num);
-        for (int s = e->n_sum - 1; s >= 0; s--) {
-            if (s == w->x->k_sum) continue;
-            for (int j = 0; j < e->n_axes; j++)
-                num[j] += e->axis[j].coef[e->loop[s]] * (rest % e->sum[s]);
-            rest /= e->sum[s];
+        int64_t rest = i, a = start[0], b = start[1], num[WF_TERM_AXES];
+        memcpy(num, base, (size_t)x->n_checked * sizeof *num);
+        for (int s = x->e.n_sum - 1; s >= 0; s--) {
+            if (s == x->k_sum) continue;
+            const int64_t v = rest % x->e.sum[s], l = x->e.loop[s];
+            rest /= x->e.sum[s];
+            a += x->step[0][l] * v;
+            b += x->step[1][l] * v;
+            for (int j = 0; j < x->n_checked; j++) num[j] += x->checked[j]->coef[l] * v;
         }
-        add_segment(w, num);
+        add_segment(w, a, b, num);
     }
 }
 
@@ -389,8 +417,9 @@ static void begin(work *w, const wf_lanes *l, const wf_call *call, const unit *u
     w->s.n_seg = 0;
     w->s.lanes = u->lanes;
     w->s.cm = !l->direct ? l->block : l->q < 0 ? 0 : call->out.stride[l->q];
-    w->c = l->direct ? (float *)call->out.data + wf_offset(&call->out, o) + u->lane + u->q0 * w->s.cm
-                     : sums;
+    w->c = !l->direct ? sums
+                      : (float *)call->out.data + wf_offset(&call->out, o) + u->lane +
+                            u->q0 * w->s.cm;
 }
 
 /* Steps of the outer sum loops, those of a part, chunk by chunk, each for all strips; `w`: of BAND
