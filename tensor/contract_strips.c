@@ -435,7 +435,8 @@ static void sum_unit(work *w, const wf_lanes *l, const wf_call *call, const unit
             const int64_t n = least(BAND, u->n_other - i);
             for (int64_t k = 0; k < n; k++) {
                 decode(l, call->attr, u->other + i + k, o);
-                begin(&w[k], l, call, u, o, sums + (i + k) * l->run * l->block);
+                begin(&w[k], l, call, u, o,
+                      l->direct ? NULL : sums + (i + k) * l->run * l->block);
                 w[k].fresh = first == from && !add;
                 sum_steps(&w[k], o, first, least(first + chunk, to));
             }
