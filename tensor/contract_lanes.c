@@ -1,6 +1,6 @@
-/* Sums are kept in f32 for at most FLUSH terms and then added up, so that weight gradients over
- * many pixels stay accurate. An operand that is not contiguous along the lane (depthwise filters)
- * is copied so first; only small ones are. */
+/* The choice of lanes, and operands or products in bf16: sums are kept in f32 for at most FLUSH
+ * terms and then added up, so that weight gradients over many pixels stay accurate. An operand that
+ * is not contiguous along the lane (depthwise filters) is copied so first; only small ones are. */
 #include "tensor/contract_lanes.h"
 
 #include <string.h>
@@ -55,10 +55,20 @@ static bool try_loop(wf_lanes *l, const wf_call *call, int loop) {
     }
     l->loop = loop;
     l->n = n;
-    l->floats = floats;
+    l->copied = l->floats = ceil_div(floats, 16) * 16;
     l->positions = wf_shape_count(&call->out.shape) / n;
+    l->strips = wf_strips_make(l, call);
+    l->shared = 0;
+    if (l->strips) {
+        const int64_t sums = wf_strips_floats(l);
+        if (l->parts > 1) l->shared = l->parts * l->units * sums;
+        else l->floats += sums;
+        return true;
+    }
+    l->parts = 1;
     l->block = least(n, l->positions < PIECES ? BLOCK_FEW : BLOCK);
     l->n_blocks = ceil_div(n, l->block);
+    l->units = l->positions * l->n_blocks;
     return true;
 }
 
@@ -70,7 +80,10 @@ bool wf_lanes_make(wf_lanes *l, const wf_contract_plan *p) {
     return false;
 }
 
-int64_t wf_lanes_pieces(const wf_lanes *l) { return least(l->positions * l->n_blocks, PIECES); }
+int64_t wf_lanes_pieces(const wf_lanes *l, int phase) {
+    const int64_t parts = phase == 1 ? l->parts : 1;
+    return phase == 0 || (phase == 1 && parts == 1) ? 0 : least(parts * l->units, PIECES);
+}
 
 /* An operand, from the first lane of the unit on. */
 typedef struct operand {
@@ -107,16 +120,13 @@ static const float *lanes_at(const state *s, const operand *x, int64_t at, float
 }
 
 static void add_terms(state *s, int64_t a, int64_t step_a, int64_t b, int64_t step_b, int64_t n) {
-    if (!s->rounded && !s->a.halves && !s->b.halves) {
-        s->kernel((const float *)s->a.data + a, step_a, (const float *)s->b.data + b, step_b, n,
-                  s->lanes, s->part);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        float x[BLOCK], y[BLOCK];
-        s->kernel(lanes_at(s, &s->a, a + i * step_a, x), 0, lanes_at(s, &s->b, b + i * step_b, y),
-                  0, 1, s->lanes, s->part);
-    }
+    static const int64_t start[] = {0};
+    float x[BLOCK], y[BLOCK];
+    for (int64_t i = 0; i < n; i++)
+        s->kernel(&(wf_strip){.rows = 1, .lanes = s->lanes, .n_seg = 1, .len = 1,
+                              .a = lanes_at(s, &s->a, a + i * step_a, x),
+                              .b = lanes_at(s, &s->b, b + i * step_b, y), .a_seg = start,
+                              .b_seg = start, .c = s->part, .add = true});
 }
 
 static void add_run(void *user, int64_t a, int64_t step_a, int64_t b, int64_t step_b, int64_t n) {
@@ -174,16 +184,9 @@ static operand operand_of(const wf_array *x, int64_t lane) {
 }
 
 /* Units [first, last) of one source; all but the first add to the output. */
-static void run_source(const wf_lanes *l, const wf_call *call, int source, int64_t first,
-                       int64_t last, float *scratch) {
+static void run_source(const wf_lanes *l, const wf_call *call, int source, const wf_array *in,
+                       int64_t first, int64_t last) {
     const wf_contract_attr *c = call->attr;
-    const wf_contract_source *s = &c->source[source];
-    wf_array in[2] = {call->in[2 * source], call->in[2 * source + 1]};
-    for (int side = 0; side < 2; side++) {
-        const int axis = lane_axis(side ? s->b : s->a, side ? s->rank_b : s->rank_a, &in[side],
-                                   l->loop, l->n);
-        if (in[side].stride[axis] != 1) scratch = copy_along_lane(&in[side], axis, scratch);
-    }
     wf_terms e;
     wf_terms_prepare(&e, c, source, in);
     state st = {.kernel = wf_tile_table_for(wf_isa_get())->lanes, .cells = wf_cells_get(),
@@ -210,11 +213,28 @@ static void run_source(const wf_lanes *l, const wf_call *call, int source, int64
     }
 }
 
-void wf_lanes_run(const wf_lanes *l, const wf_call *call, int64_t first, int64_t last,
-                  void *scratch) {
+void wf_lanes_run(const wf_lanes *l, const wf_call *call, int phase, int64_t first, int64_t last,
+                  void *scratch, void *shared) {
     const wf_contract_attr *c = call->attr;
-    const int64_t units = l->positions * l->n_blocks, pieces = wf_lanes_pieces(l);
+    const int64_t pieces = wf_lanes_pieces(l, phase);
+    const int64_t units = l->units * (phase == 1 ? l->parts : 1);
     const int64_t from = units / pieces * first + least(first, units % pieces);
     const int64_t to = units / pieces * last + least(last, units % pieces);
-    for (int s = 0; s < c->n_sources; s++) run_source(l, call, s, from, to, scratch);
+    if (phase == 2 && l->parts > 1) {
+        wf_strips_add(l, call, from, to, shared);
+        return;
+    }
+    for (int i = 0; i < c->n_sources; i++) {
+        const wf_contract_source *s = &c->source[i];
+        wf_array in[2] = {call->in[2 * i], call->in[2 * i + 1]};
+        float *room = scratch;
+        for (int side = 0; side < 2; side++) {
+            const int axis = lane_axis(side ? s->b : s->a, side ? s->rank_b : s->rank_a, &in[side],
+                                       l->loop, l->n);
+            if (in[side].stride[axis] != 1) room = copy_along_lane(&in[side], axis, room);
+        }
+        if (l->strips)
+            wf_strips_run(l, call, i, in, from, to, (float *)scratch + l->copied, shared);
+        else run_source(l, call, i, in, from, to);
+    }
 }

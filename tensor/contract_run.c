@@ -434,7 +434,7 @@ static int64_t pieces(const wf_call *c, int phase) {
         if (phase == 0) return pack_pieces(&p);
         if (phase == 1) return p.parts > 1 ? n_pieces(&p) : 0;
         return p.parts > 1 ? add_pieces(&p) : n_pieces(&p);
-    case BY_LANES: return phase == 2 ? wf_lanes_pieces(&l) : 0;
+    case BY_LANES: return wf_lanes_pieces(&l, phase);
     default: return phase == 2 ? least(wf_shape_count(&c->out.shape), REFERENCE_PIECES) : 0;
     }
 }
@@ -452,7 +452,9 @@ static size_t scratch_bytes(const wf_call *c) {
 static size_t shared_bytes(const wf_call *c) {
     wf_contract_plan p;
     wf_lanes l;
-    if (choose(c, &p, &l) != BY_TILES) return 0;
+    const way by = choose(c, &p, &l);
+    if (by == BY_LANES) return (size_t)l.shared * sizeof(float);
+    if (by == BY_REFERENCE) return 0;
     return (size_t)(p.packed_floats + (p.parts - 1) * p.part_floats) * sizeof(float);
 }
 
@@ -468,7 +470,7 @@ static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *
     } else if (by == BY_TILES) {
         compute(&p, first, last, scratch, shared);
     } else if (by == BY_LANES) {
-        wf_lanes_run(&l, c, first, last, scratch);
+        wf_lanes_run(&l, c, phase, first, last, scratch, shared);
     } else {
         const int64_t n = wf_shape_count(&c->out.shape), parts = least(n, REFERENCE_PIECES);
         if (parts > 0)

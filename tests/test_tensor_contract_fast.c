@@ -116,6 +116,33 @@ Test(tensor_contract_fast, few_columns) {
     }
 }
 
+/* Depthwise: odd channels, rows of pixels with and without an inside, strides, dilations, and long
+ * sums; two joined, which add to each other. */
+Test(tensor_contract_fast, depthwise) {
+    static const conv_case cases[] = {
+        {2, 9, 40, 37, 37, 3, 3, 37, {.pad = {1, 1}}},
+        {1, 7, 31, 100, 100, 5, 5, 100, {.pad = {2, 2}}},
+        {2, 12, 33, 16, 16, 3, 5, 16, {.stride = {2, 2}, .pad = {1, 2}}},
+        {1, 11, 29, 300, 300, 3, 3, 300, {.dilation = {3, 4}, .pad = {3, 4}}},
+        {1, 6, 5, 130, 130, 7, 9, 130, {.pad = {3, 4}}},
+        {3, 4, 50, 9, 9, 1, 2, 9, {.stride = {1, 3}, .dilation = {1, 2}}},
+        {1, 40, 41, 20, 20, 27, 23, 20, {.pad = {0, 11}}},
+        {4, 30, 37, 8, 8, 3, 3, 8, {.pad = {1, 1}}},
+        {1, 40, 3, 130, 130, 3, 1, 130, {.pad = {1, 0}}},
+    };
+    for (size_t i = 0; i < WF_COUNT(cases); i++) {
+        char name[32];
+        wf_graph *g = wf_graph_new();
+        snprintf(name, sizeof name, "depthwise case %zu", i);
+        const wf_tensor y = contraction(build_conv(g, &cases[i]));
+        check_fast(y, name);
+        for (int k = 0; k < 2; k++) check_fast(contraction(gradient(y, k)), name);
+        const wf_tensor twice = wf_contract_join(y, contraction(build_conv(g, &cases[i])));
+        check_fast(twice, "joined");
+        wf_graph_free(g);
+    }
+}
+
 /* Chunks of two taps and of one have boxes of other strides. */
 Test(tensor_contract_fast, chunks_of_taps) {
     wf_graph *g = wf_graph_new();
@@ -225,18 +252,28 @@ static void check_dot(const wf_tile_table *t, int mr, int nr) {
     }
 }
 
-static void check_lanes(const wf_tile_table *t, int64_t lanes) {
-    float a[400], b[400], got[200], want[200];
+static void check_lanes(const wf_tile_table *t, int64_t rows, int64_t lanes, int64_t len) {
+    enum { CM = 160 };
+    static float a[4096], b[4096], got[16 * CM], want[16 * CM];
+    static const int64_t a_seg[2] = {5, 1200}, b_seg[2] = {900, 3};
     uint64_t state = 3;
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 4096; i++) {
         a[i] = (float)next_random(&state);
         b[i] = (float)next_random(&state);
     }
-    for (int i = 0; i < 200; i++) got[i] = want[i] = (float)i;
-    t->lanes(a, 40, b, 50, 4, lanes, got);
-    wf_tile_ref.lanes(a, 40, b, 50, 4, lanes, want);
-    for (int i = 0; i < 200; i++)
-        cr_assert(fabsf(got[i] - want[i]) <= 1e-4f, "%s lanes %d at %d", t->name, (int)lanes, i);
+    wf_strip s = {.rows = rows, .lanes = lanes, .n_seg = 2, .len = len, .a = a, .b = b, .am = 30,
+                  .ak = 40, .bk = 50, .cm = CM, .a_seg = a_seg, .b_seg = b_seg};
+    for (int add = 0; add < 2; add++) {
+        for (int i = 0; i < 16 * CM; i++) got[i] = want[i] = (float)(i % 100);
+        s.add = add;
+        s.c = got;
+        t->lanes(&s);
+        s.c = want;
+        wf_tile_ref.lanes(&s);
+        for (int i = 0; i < 16 * CM; i++)
+            cr_assert(fabsf(got[i] - want[i]) <= 1e-4f, "%s %d rows of %d lanes at %d", t->name,
+                      (int)rows, (int)lanes, i);
+    }
 }
 
 Test(tensor_contract_fast, every_instruction_set_agrees_with_the_reference_kernel) {
@@ -246,6 +283,7 @@ Test(tensor_contract_fast, every_instruction_set_agrees_with_the_reference_kerne
             for (int form = 0; form < 4; form++) check_tile(t, form & 1, mr, 1 + form / 2);
         for (int mr = 1; mr <= WF_DOT_M; mr++)
             for (int nr = 1; nr <= WF_DOT_N; nr++) check_dot(t, mr, nr);
-        for (int64_t lanes = 1; lanes <= 150; lanes += 7) check_lanes(t, lanes);
+        for (int64_t lanes = 1; lanes <= 150; lanes += 7)
+            for (int64_t rows = 1; rows <= 15; rows++) check_lanes(t, rows, lanes, lanes % 4);
     }
 }

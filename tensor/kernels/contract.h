@@ -32,10 +32,21 @@ typedef void wf_tile_fn(const float *a, int64_t as, const int64_t *a_seg, const 
                         int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len, float *c,
                         int64_t cm, bool add);
 
-/* Products along lanes, for contractions without a matrix in them (depthwise convolution):
- *   c[l] += sum over k < n of a[k * ak + l] * b[k * bk + l],   l < lanes */
-typedef void wf_lanes_fn(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n,
-                         int64_t lanes, float *c);
+/* Products along lanes, for contractions without a matrix in them (depthwise convolution), of
+ * several rows (pixels, or the taps of a weight gradient):
+ *   c[i * cm + l] (+)= sum over s < n_seg, k < len of
+ *                      a[a_seg[s] + i * am + k * ak + l] * b[b_seg[s] + k * bk + l]
+ * for i < rows, l < lanes. Terms are summed in registers, in blocks of WF_STRIP_ROWS rows. */
+enum { WF_STRIP_ROWS = 6 };
+typedef struct wf_strip {
+    int64_t rows, lanes, n_seg, len;
+    const float *a, *b;
+    int64_t am, ak, bk, cm;
+    const int64_t *a_seg, *b_seg;
+    float *c;
+    bool add;
+} wf_strip;
+typedef void wf_lanes_fn(const wf_strip *s);
 
 /* Few columns: sums along k in vectors, which both operands are contiguous in.
  *   c[i * WF_TILE_N + j] = sum over s < n_seg, k < len of

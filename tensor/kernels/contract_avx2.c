@@ -59,22 +59,23 @@ INLINE void cols(const int mr, const float *a, int64_t ak, const int64_t *a_seg,
     finish(mr, acc, c, cm, add);
 }
 
-static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
-                  float *c) {
-    for (; count >= 16; count -= 16, a += 16, b += 16, c += 16) {
-        __m256 acc0 = _mm256_loadu_ps(c), acc1 = _mm256_loadu_ps(c + 8);
-        for (int64_t k = 0; k < n; k++) {
-            const float *x = a + k * ak, *y = b + k * bk;
-            acc0 = _mm256_fmadd_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(y), acc0);
-            acc1 = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), _mm256_loadu_ps(y + 8), acc1);
-        }
-        _mm256_storeu_ps(c, acc0);
-        _mm256_storeu_ps(c + 8, acc1);
-    }
-    for (int64_t l = 0; l < count; l++)
-        for (int64_t k = 0; k < n; k++)
-            c[l] = __builtin_fmaf(a[k * ak + l], b[k * bk + l], c[l]);
+/* All ones for the first n of eight lanes. */
+INLINE __m256i first_lanes(int64_t n) {
+    static const int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(mask + 8 - n));
 }
+
+#define VECTOR __m256
+#define WIDTH 8
+#define MOST 2
+#define ZERO _mm256_setzero_ps
+#define LOAD _mm256_loadu_ps
+#define STORE _mm256_storeu_ps
+#define ADD _mm256_add_ps
+#define FMA _mm256_fmadd_ps
+#define LOAD_PART(p, n) _mm256_maskload_ps(p, first_lanes(n))
+#define STORE_PART(p, x, n) _mm256_maskstore_ps(p, first_lanes(n), x)
+#include "tensor/kernels/contract_lanes.inc"
 
 INLINE float total(__m256 v) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

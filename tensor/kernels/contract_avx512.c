@@ -80,29 +80,18 @@ INLINE void cols(const int mr, const int nv, const float *a, int64_t ak, const i
     finish(mr, nv, acc, c, cm, add);
 }
 
-static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
-                  float *c) {
-    for (; count >= 64; count -= 64, a += 64, b += 64, c += 64) {
-        __m512 acc[4];
-        WF_UNROLL
-        for (int j = 0; j < 4; j++) acc[j] = _mm512_loadu_ps(c + 16 * j);
-        for (int64_t k = 0; k < n; k++)
-            WF_UNROLL
-            for (int j = 0; j < 4; j++)
-                acc[j] = _mm512_fmadd_ps(_mm512_loadu_ps(a + k * ak + 16 * j),
-                                         _mm512_loadu_ps(b + k * bk + 16 * j), acc[j]);
-        WF_UNROLL
-        for (int j = 0; j < 4; j++) _mm512_storeu_ps(c + 16 * j, acc[j]);
-    }
-    for (; count > 0; count -= 16, a += 16, b += 16, c += 16) {
-        const __mmask16 m = count >= 16 ? 0xffff : (__mmask16)((1u << count) - 1);
-        __m512 acc = _mm512_maskz_loadu_ps(m, c);
-        for (int64_t k = 0; k < n; k++)
-            acc = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, a + k * ak),
-                                  _mm512_maskz_loadu_ps(m, b + k * bk), acc);
-        _mm512_mask_storeu_ps(c, m, acc);
-    }
-}
+#define VECTOR __m512
+#define WIDTH 16
+#define MOST 4
+#define ZERO _mm512_setzero_ps
+#define LOAD _mm512_loadu_ps
+#define STORE _mm512_storeu_ps
+#define ADD _mm512_add_ps
+#define FMA _mm512_fmadd_ps
+#define PART(n) ((__mmask16)((1u << (n)) - 1))
+#define LOAD_PART(p, n) _mm512_maskz_loadu_ps(PART(n), p)
+#define STORE_PART(p, x, n) _mm512_mask_storeu_ps(p, PART(n), x)
+#include "tensor/kernels/contract_lanes.inc"
 
 INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const int64_t *a_seg,
                 const float *b, int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,

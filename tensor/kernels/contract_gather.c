@@ -114,6 +114,11 @@ void wf_nest_cut(int64_t num, int64_t coef, int64_t limit, int64_t *lo, int64_t 
         below = -t;
         coef = -coef;
     }
+    if (coef == 1) {
+        if (above > *lo) *lo = above;
+        if (below + 1 < *hi) *hi = below + 1;
+        return;
+    }
     const int64_t first = above <= 0 ? -(-above / coef) : (above + coef - 1) / coef;
     const int64_t last = below >= 0 ? below / coef : -((-below + coef - 1) / coef);
     if (first > *lo) *lo = first;

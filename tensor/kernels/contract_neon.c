@@ -50,24 +50,28 @@ INLINE void block(const int mr, const float *a, int64_t am, int64_t ak, const in
     finish(mr, acc, c, cm, add);
 }
 
-static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
-                  float *c) {
-    for (; count >= 16; count -= 16, a += 16, b += 16, c += 16) {
-        float32x4_t acc[4];
-        WF_UNROLL
-        for (int j = 0; j < 4; j++) acc[j] = vld1q_f32(c + 4 * j);
-        for (int64_t k = 0; k < n; k++)
-            WF_UNROLL
-            for (int j = 0; j < 4; j++)
-                acc[j] = vfmaq_f32(acc[j], vld1q_f32(a + k * ak + 4 * j),
-                                   vld1q_f32(b + k * bk + 4 * j));
-        WF_UNROLL
-        for (int j = 0; j < 4; j++) vst1q_f32(c + 4 * j, acc[j]);
-    }
-    for (int64_t l = 0; l < count; l++)
-        for (int64_t k = 0; k < n; k++)
-            c[l] = __builtin_fmaf(a[k * ak + l], b[k * bk + l], c[l]);
+INLINE float32x4_t load_part(const float *p, int64_t n) {
+    float x[4] = {0};
+    for (int64_t i = 0; i < n; i++) x[i] = p[i];
+    return vld1q_f32(x);
 }
+INLINE void store_part(float *p, float32x4_t v, int64_t n) {
+    float x[4];
+    vst1q_f32(x, v);
+    for (int64_t i = 0; i < n; i++) p[i] = x[i];
+}
+
+#define VECTOR float32x4_t
+#define WIDTH 4
+#define MOST 4
+#define ZERO() vdupq_n_f32(0)
+#define LOAD vld1q_f32
+#define STORE vst1q_f32
+#define ADD vaddq_f32
+#define FMA(x, y, z) vfmaq_f32(z, x, y)
+#define LOAD_PART load_part
+#define STORE_PART store_part
+#include "tensor/kernels/contract_lanes.inc"
 
 #define KERNEL(form, m, am, ak)                                                                    \
     static void form##_##m##_1(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \

@@ -43,16 +43,25 @@ INLINE void block(const int mr, const float *a, int64_t am, int64_t ak, const in
         }
 }
 
-static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
-                  float *c) {
-    for (; count >= 4; count -= 4, a += 4, b += 4, c += 4) {
-        v4 acc = load(c);
-        for (int64_t k = 0; k < n; k++) acc += load(a + k * ak) * load(b + k * bk);
-        memcpy(c, &acc, sizeof acc);
-    }
-    for (int64_t l = 0; l < count; l++)
-        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+INLINE void store(float *p, v4 v) { memcpy(p, &v, sizeof v); }
+INLINE v4 load_part(const float *p, int64_t n) {
+    v4 v = {0, 0, 0, 0};
+    memcpy(&v, p, (size_t)n * sizeof *p);
+    return v;
 }
+INLINE void store_part(float *p, v4 v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof *p); }
+
+#define VECTOR v4
+#define WIDTH 4
+#define MOST 2
+#define ZERO() ((v4){0, 0, 0, 0})
+#define LOAD load
+#define STORE store
+#define ADD(x, y) ((x) + (y))
+#define FMA(x, y, z) ((x) * (y) + (z))
+#define LOAD_PART load_part
+#define STORE_PART store_part
+#include "tensor/kernels/contract_lanes.inc"
 
 INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const int64_t *a_seg,
                 const float *b, int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,

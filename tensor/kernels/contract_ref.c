@@ -15,10 +15,17 @@ static void block(int mr, int nv, const float *a, int64_t am, int64_t ak, const 
         }
 }
 
-static void lanes(const float *a, int64_t ak, const float *b, int64_t bk, int64_t n, int64_t count,
-                  float *c) {
-    for (int64_t l = 0; l < count; l++)
-        for (int64_t k = 0; k < n; k++) c[l] += a[k * ak + l] * b[k * bk + l];
+static void lanes(const wf_strip *s) {
+    for (int64_t i = 0; i < s->rows; i++)
+        for (int64_t l = 0; l < s->lanes; l++) {
+            float sum = 0;
+            for (int64_t g = 0; g < s->n_seg; g++)
+                for (int64_t k = 0; k < s->len; k++)
+                    sum += s->a[s->a_seg[g] + i * s->am + k * s->ak + l] *
+                           s->b[s->b_seg[g] + k * s->bk + l];
+            float *c = s->c + i * s->cm + l;
+            *c = s->add ? *c + sum : sum;
+        }
 }
 
 static void dot(int mr, int nr, const float *a, int64_t am, const int64_t *a_seg, const float *b,
