@@ -36,7 +36,8 @@ typedef void wf_tile_fn(const float *a, int64_t as, const int64_t *a_seg, const 
  * several rows (pixels, or the taps of a weight gradient):
  *   c[i * cm + l] (+)= sum over s < n_seg, k < len of
  *                      a[a_seg[s] + i * am + k * ak + l] * b[b_seg[s] + k * bk + l]
- * for i < rows, l < lanes. Terms are summed in registers, in blocks of WF_STRIP_ROWS rows. */
+ * for i < rows, l < lanes. Terms are summed in registers, in blocks of WF_STRIP_ROWS rows, in the
+ * order of s, then k; in small blocks the even and the odd k apart. */
 enum { WF_STRIP_ROWS = 6 };
 typedef struct wf_strip {
     int64_t rows, lanes, n_seg, len;
