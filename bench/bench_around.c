@@ -1,6 +1,6 @@
-/* What does that cost which is not the step: an animation of 20 frames of two clips side by side, as
- * predict --gif writes it (verified: it is there and has frames), and the progress bar, a call for
- * each step, drawn on a terminal that nobody reads and left undrawn between?
+/* What does that cost which is not the step: an animation of 20 frames of two clips side by side,
+ * as predict --gif writes it (verified: it is there and has frames), and the progress bar, a call
+ * for each step, on a terminal that nobody reads?
  *
  *   bench_around [--json FILE] */
 #define _GNU_SOURCE /* posix_openpt */
