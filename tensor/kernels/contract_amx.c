@@ -6,7 +6,12 @@
  * are transposed through memory first. */
 #include "tensor/kernels/contract.h"
 
-#if defined(WF_AMX_EMULATED) || (defined(__AMX_BF16__) && defined(__AMX_TILE__))
+/* gcc's names and those of older clangs. */
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)
+#define HAVE_TILES 1
+#endif
+
+#if defined(WF_AMX_EMULATED) || defined(HAVE_TILES)
 #include "tensor/kernels/amx.h"
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -149,4 +154,8 @@ const wf_large_table wf_tile_amx = {
     .rows = {WF_TILE_ROW(rows, 1), WF_TILE_ROW(rows, 2)},
     .cols = {WF_TILE_ROW(cols, 1), WF_TILE_ROW(cols, 2)},
 };
+#elif defined(__x86_64__)
+const wf_large_table wf_tile_amx; /* this compiler knows no tiles */
+#else
+typedef int wf_no_amx_here;
 #endif

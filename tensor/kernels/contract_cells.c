@@ -109,7 +109,7 @@ const wf_tile_table *wf_tile_cells_for(wf_isa isa) {
 
 const wf_large_table *wf_tile_large_for(wf_isa isa) {
 #if defined(__x86_64__)
-    if (isa == WF_ISA_AMX) return &wf_tile_amx;
+    if (isa == WF_ISA_AMX && wf_tile_amx.begin) return &wf_tile_amx;
 #endif
     return NULL;
 }
