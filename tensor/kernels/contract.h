@@ -104,14 +104,39 @@ static inline float wf_cell_at(const float *p) {
 #define WF_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* The table entries [1 .. 14][1 .. 2] of functions named prefix_MR_NV. */
-#define WF_TILE_ROW(prefix, m) [m] = {0, prefix##_##m##_1, prefix##_##m##_2}
+/* What every file with kernels ends with: functions prefix_MR_NV with the arguments of wf_tile_fn,
+ * which the file makes by KERNELS(MR), and their table entries [1 .. n][1 .. 2]. */
+#define WF_TILE_ARGUMENTS                                                                          \
+    const float *a, int64_t as, const int64_t *a_seg, const float *b, int64_t bk,                  \
+        const int64_t *b_seg, int64_t n_seg, int64_t len, float *c, int64_t cm, bool add
+#define WF_TILE_EACH_4(KERNELS)  KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
+#define WF_TILE_EACH_6(KERNELS)  WF_TILE_EACH_4(KERNELS) KERNELS(5) KERNELS(6)
+#define WF_TILE_EACH_12(KERNELS)                                                                   \
+    WF_TILE_EACH_6(KERNELS) KERNELS(7) KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12)
+#define WF_TILE_EACH_14(KERNELS) WF_TILE_EACH_12(KERNELS) KERNELS(13) KERNELS(14)
+#define WF_TILE_ROW(prefix, m)   [m] = {0, prefix##_##m##_1, prefix##_##m##_2}
+#define WF_TILE_ROWS_4(prefix)                                                                     \
+    WF_TILE_ROW(prefix, 1), WF_TILE_ROW(prefix, 2), WF_TILE_ROW(prefix, 3), WF_TILE_ROW(prefix, 4)
+#define WF_TILE_ROWS_6(prefix)                                                                     \
+    WF_TILE_ROWS_4(prefix), WF_TILE_ROW(prefix, 5), WF_TILE_ROW(prefix, 6)
+#define WF_TILE_ROWS_12(prefix)                                                                    \
+    WF_TILE_ROWS_6(prefix), WF_TILE_ROW(prefix, 7), WF_TILE_ROW(prefix, 8),                        \
+        WF_TILE_ROW(prefix, 9), WF_TILE_ROW(prefix, 10), WF_TILE_ROW(prefix, 11),                  \
+        WF_TILE_ROW(prefix, 12)
+#define WF_TILE_ROWS_14(prefix)                                                                    \
+    WF_TILE_ROWS_12(prefix), WF_TILE_ROW(prefix, 13), WF_TILE_ROW(prefix, 14)
 
-/* The functions dot_MR_NR by KERNEL(MR, NR), and the table of them. */
-#define WF_DOT_EACH(KERNEL, m) KERNEL(m, 1) KERNEL(m, 2) KERNEL(m, 3)
-#define WF_DOT_ALL(KERNEL)                                                                         \
-    WF_DOT_EACH(KERNEL, 1) WF_DOT_EACH(KERNEL, 2) WF_DOT_EACH(KERNEL, 3) WF_DOT_EACH(KERNEL, 4)    \
-    WF_DOT_EACH(KERNEL, 5) WF_DOT_EACH(KERNEL, 6) WF_DOT_EACH(KERNEL, 7) WF_DOT_EACH(KERNEL, 8)
+/* The functions dot_MR_NR, each a call of the file's dot(MR, NR, ..), and the table of them. */
+#define WF_DOT_KERNEL(m, n)                                                                        \
+    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
+                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
+                              float *c) {                                                          \
+        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
+    }
+#define WF_DOT_EACH(m) WF_DOT_KERNEL(m, 1) WF_DOT_KERNEL(m, 2) WF_DOT_KERNEL(m, 3)
+#define WF_DOT_KERNELS                                                                             \
+    WF_DOT_EACH(1) WF_DOT_EACH(2) WF_DOT_EACH(3) WF_DOT_EACH(4) WF_DOT_EACH(5) WF_DOT_EACH(6)      \
+    WF_DOT_EACH(7) WF_DOT_EACH(8)
 #define WF_DOT_ROW(m) [m] = {0, dot_##m##_1, dot_##m##_2, dot_##m##_3}
 #define WF_DOT_TABLE                                                                               \
     WF_DOT_ROW(1), WF_DOT_ROW(2), WF_DOT_ROW(3), WF_DOT_ROW(4), WF_DOT_ROW(5), WF_DOT_ROW(6),      \

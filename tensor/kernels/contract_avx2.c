@@ -125,33 +125,21 @@ INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const in
         dot_block(mr - 4, nr, a + 4 * am, am, a_seg, b, bn, b_seg, n_seg, len, c + 4 * WF_TILE_N);
 }
 
-#define DOT(m, n)                                                                                  \
-    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
-                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
-                              float *c) {                                                          \
-        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
-    }
-WF_DOT_ALL(DOT)
+WF_DOT_KERNELS
 
 #define KERNEL(form, m)                                                                            \
-    static void form##_##m##_1(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
-                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
-                               float *c, int64_t cm, bool add) {                                   \
+    static void form##_##m##_1(WF_TILE_ARGUMENTS) {                                                \
         form(m, a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                               \
     }                                                                                              \
-    static void form##_##m##_2(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
-                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
-                               float *c, int64_t cm, bool add) {                                   \
+    static void form##_##m##_2(WF_TILE_ARGUMENTS) {                                                \
         form##_##m##_1(a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                        \
         form##_##m##_1(a, as, a_seg, b + 16, bk, b_seg, n_seg, len, c + 16, cm, add);              \
     }
 #define KERNELS(m) KERNEL(rows, m) KERNEL(cols, m)
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
+WF_TILE_EACH_6(KERNELS)
 
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
-        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6)
 const wf_tile_table wf_tile_avx2 = {
-    .name = "avx2", .max_m = 6, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .name = "avx2", .max_m = 6, .lanes = lanes,
+    .rows = {WF_TILE_ROWS_6(rows)}, .cols = {WF_TILE_ROWS_6(cols)},
     .dot = {WF_DOT_TABLE}};
 #endif

@@ -133,30 +133,17 @@ INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const in
         for (int j = 0; j < nr; j++) c[i * WF_TILE_N + j] = _mm512_reduce_add_ps(acc[i][j]);
 }
 
-#define DOT(m, n)                                                                                  \
-    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
-                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
-                              float *c) {                                                          \
-        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
-    }
-WF_DOT_ALL(DOT)
+WF_DOT_KERNELS
 
 #define KERNEL(form, m, nv)                                                                        \
-    static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
-                                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
-                                  int64_t len, float *c, int64_t cm, bool add) {                   \
+    static void form##_##m##_##nv(WF_TILE_ARGUMENTS) {                                             \
         form(m, nv, a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                           \
     }
 #define KERNELS(m) KERNEL(rows, m, 1) KERNEL(rows, m, 2) KERNEL(cols, m, 1) KERNEL(cols, m, 2)
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6) KERNELS(7)
-KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+WF_TILE_EACH_14(KERNELS)
 
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
-        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6), WF_TILE_ROW(form, 7), WF_TILE_ROW(form, 8),    \
-        WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12), \
-        WF_TILE_ROW(form, 13), WF_TILE_ROW(form, 14)
 const wf_tile_table wf_tile_avx512 = {
-    .name = "avx512", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .name = "avx512", .max_m = 14, .lanes = lanes,
+    .rows = {WF_TILE_ROWS_14(rows)}, .cols = {WF_TILE_ROWS_14(cols)},
     .dot = {WF_DOT_TABLE}};
 #endif

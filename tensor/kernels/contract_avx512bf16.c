@@ -46,22 +46,15 @@ INLINE void block(const bool rows, const int mr, const int nv, const float *a, i
 }
 
 #define KERNEL(form, is_rows, m, nv)                                                               \
-    static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
-                                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
-                                  int64_t len, float *c, int64_t cm, bool add) {                   \
+    static void form##_##m##_##nv(WF_TILE_ARGUMENTS) {                                             \
         block(is_rows, m, nv, a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                 \
     }
 #define KERNELS(m)                                                                                 \
     KERNEL(rows, true, m, 1) KERNEL(rows, true, m, 2)                                              \
     KERNEL(cols, false, m, 1) KERNEL(cols, false, m, 2)
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6) KERNELS(7)
-KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+WF_TILE_EACH_14(KERNELS)
 
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
-        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6), WF_TILE_ROW(form, 7), WF_TILE_ROW(form, 8),    \
-        WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12), \
-        WF_TILE_ROW(form, 13), WF_TILE_ROW(form, 14)
 const wf_tile_table wf_tile_avx512bf16 = {
-    .name = "avx512bf16", .max_m = 14, .rows = {ALL(rows)}, .cols = {ALL(cols)}};
+    .name = "avx512bf16", .max_m = 14,
+    .rows = {WF_TILE_ROWS_14(rows)}, .cols = {WF_TILE_ROWS_14(cols)}};
 #endif

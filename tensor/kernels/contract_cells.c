@@ -50,21 +50,18 @@ INLINE void block(const int mr, const float *a, int64_t am, int64_t ak, const in
 }
 
 #define KERNEL(form, m, nv, am, ak)                                                                \
-    static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
-                                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
-                                  int64_t len, float *c, int64_t cm, bool add) {                   \
+    static void form##_##m##_##nv(WF_TILE_ARGUMENTS) {                                             \
         for (int j = 0; j < 16 * nv; j += 8)                                                       \
             block(m, a, am, ak, a_seg, b + j, bk, b_seg, n_seg, len, c + j, cm, add);              \
     }
 #define KERNELS(m)                                                                                 \
     KERNEL(rows, m, 1, as, 1) KERNEL(rows, m, 2, as, 1)                                            \
     KERNEL(cols, m, 1, 1, as) KERNEL(cols, m, 2, 1, as)
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
+WF_TILE_EACH_4(KERNELS)
 
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4)
 const wf_tile_table wf_tile_cells = {
-    .name = "plain cells", .max_m = 4, .rows = {ALL(rows)}, .cols = {ALL(cols)}};
+    .name = "plain cells", .max_m = 4,
+    .rows = {WF_TILE_ROWS_4(rows)}, .cols = {WF_TILE_ROWS_4(cols)}};
 
 #if defined(__x86_64__)
 /* The best of a few short runs of the largest block, in nanoseconds. */

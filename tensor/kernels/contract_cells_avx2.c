@@ -15,9 +15,8 @@
 #define FMA _mm256_fmadd_ps
 #define ODD(x) _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(-65536)))
 #define EVEN(x) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 16))
-#define KERNELS KERNEL_ROWS(1) KERNEL_ROWS(2) KERNEL_ROWS(3) KERNEL_ROWS(4)
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4)
+#define EACH WF_TILE_EACH_4
+#define ROWS WF_TILE_ROWS_4
 #define TABLE wf_tile_cells_avx2
 #define NAME "avx2 cells"
 #include "tensor/kernels/contract_cells.inc"

@@ -15,13 +15,8 @@
 #define FMA _mm512_fmadd_ps
 #define ODD(x) _mm512_and_ps(x, _mm512_castsi512_ps(_mm512_set1_epi32(-65536)))
 #define EVEN(x) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 16))
-#define KERNELS                                                                                    \
-    KERNEL_ROWS(1) KERNEL_ROWS(2) KERNEL_ROWS(3) KERNEL_ROWS(4) KERNEL_ROWS(5) KERNEL_ROWS(6)      \
-    KERNEL_ROWS(7) KERNEL_ROWS(8) KERNEL_ROWS(9) KERNEL_ROWS(10) KERNEL_ROWS(11) KERNEL_ROWS(12)
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
-        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6), WF_TILE_ROW(form, 7), WF_TILE_ROW(form, 8),    \
-        WF_TILE_ROW(form, 9), WF_TILE_ROW(form, 10), WF_TILE_ROW(form, 11), WF_TILE_ROW(form, 12)
+#define EACH WF_TILE_EACH_12
+#define ROWS WF_TILE_ROWS_12
 #define TABLE wf_tile_cells_avx512
 #define NAME "avx512 cells"
 #include "tensor/kernels/contract_cells.inc"

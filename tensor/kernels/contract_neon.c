@@ -74,25 +74,19 @@ INLINE void store_part(float *p, float32x4_t v, int64_t n) {
 #include "tensor/kernels/contract_lanes.inc"
 
 #define KERNEL(form, m, am, ak)                                                                    \
-    static void form##_##m##_1(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
-                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
-                               float *c, int64_t cm, bool add) {                                   \
+    static void form##_##m##_1(WF_TILE_ARGUMENTS) {                                                \
         block(m, a, am, ak, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                          \
     }                                                                                              \
-    static void form##_##m##_2(const float *a, int64_t as, const int64_t *a_seg, const float *b,   \
-                               int64_t bk, const int64_t *b_seg, int64_t n_seg, int64_t len,       \
-                               float *c, int64_t cm, bool add) {                                   \
+    static void form##_##m##_2(WF_TILE_ARGUMENTS) {                                                \
         form##_##m##_1(a, as, a_seg, b, bk, b_seg, n_seg, len, c, cm, add);                        \
         form##_##m##_1(a, as, a_seg, b + 16, bk, b_seg, n_seg, len, c + 16, cm, add);              \
     }
 #define KERNELS(m) KERNEL(rows, m, as, 1) KERNEL(cols, m, 1, as)
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
+WF_TILE_EACH_6(KERNELS)
 
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4),        \
-        WF_TILE_ROW(form, 5), WF_TILE_ROW(form, 6)
 const wf_tile_table wf_tile_neon = {
-    .name = "neon", .max_m = 6, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes};
+    .name = "neon", .max_m = 6, .lanes = lanes,
+    .rows = {WF_TILE_ROWS_6(rows)}, .cols = {WF_TILE_ROWS_6(cols)}};
 #else
 typedef int wf_no_neon_here;
 #endif

@@ -84,30 +84,21 @@ INLINE void dot(const int mr, const int nr, const float *a, int64_t am, const in
         }
 }
 
-#define DOT(m, n)                                                                                  \
-    static void dot_##m##_##n(const float *a, int64_t am, const int64_t *a_seg, const float *b,    \
-                              int64_t bn, const int64_t *b_seg, int64_t n_seg, int64_t len,        \
-                              float *c) {                                                          \
-        dot(m, n, a, am, a_seg, b, bn, b_seg, n_seg, len, c);                                      \
-    }
-WF_DOT_ALL(DOT)
+WF_DOT_KERNELS
 
 #define KERNEL(form, m, nv, am, ak)                                                                \
-    static void form##_##m##_##nv(const float *a, int64_t as, const int64_t *a_seg,                \
-                                  const float *b, int64_t bk, const int64_t *b_seg, int64_t n_seg, \
-                                  int64_t len, float *c, int64_t cm, bool add) {                   \
+    static void form##_##m##_##nv(WF_TILE_ARGUMENTS) {                                             \
         for (int j = 0; j < 16 * nv; j += 8)                                                       \
             block(m, a, am, ak, a_seg, b + j, bk, b_seg, n_seg, len, c + j, cm, add);              \
     }
 #define KERNELS(m)                                                                                 \
     KERNEL(rows, m, 1, as, 1) KERNEL(rows, m, 2, as, 1)                                            \
     KERNEL(cols, m, 1, 1, as) KERNEL(cols, m, 2, 1, as)
-KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
+WF_TILE_EACH_4(KERNELS)
 
-#define ALL(form)                                                                                  \
-    WF_TILE_ROW(form, 1), WF_TILE_ROW(form, 2), WF_TILE_ROW(form, 3), WF_TILE_ROW(form, 4)
 const wf_tile_table wf_tile_plain = {
-    .name = "plain", .max_m = 4, .rows = {ALL(rows)}, .cols = {ALL(cols)}, .lanes = lanes,
+    .name = "plain", .max_m = 4, .lanes = lanes,
+    .rows = {WF_TILE_ROWS_4(rows)}, .cols = {WF_TILE_ROWS_4(cols)},
     .dot = {WF_DOT_TABLE}};
 
 const wf_tile_table *wf_tile_table_for(wf_isa isa) {
