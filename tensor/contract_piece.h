@@ -27,6 +27,7 @@ typedef struct wf_piece {
     int64_t *u_seg, *v_seg;          /* (max_segs) */
     float *u_space, *v_space, *tile_space, *stage;
     float *wide;                     /* (rows, p->wide_columns) the block in f32; or NULL */
+    float *winograd;                 /* scratch of minimal filtering */
 } wf_piece;
 
 /* One source, loaded for one chunk. */
@@ -49,6 +50,28 @@ typedef struct wf_loaded {
  * a source loads what later ones share. `packed` is V packed in the first phase, or given. */
 void wf_load_u(const wf_piece *w, wf_loaded *x, bool first_chunk, wf_range r);
 void wf_load_v(const wf_piece *w, wf_loaded *x, wf_range r, const float *packed);
+
+/* --- contract_run.c --------------------------------------------------------------------------- */
+
+/* Lays the tables and buffers of a worker out over `memory`; returns the bytes needed. If w is
+ * NULL it does only that. */
+size_t wf_contract_lay_out(wf_piece *w, const wf_contract_plan *p, void *memory);
+
+/* Phase 0: panels of each V that is packed as a whole. */
+int64_t wf_contract_pack_pieces(const wf_contract_plan *p);
+void wf_contract_pack_panels(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                             float *shared);
+
+/* All pieces of all parts; loop ranges and panels of piece i, false if it is empty. */
+int64_t wf_contract_n_pieces(const wf_contract_plan *p);
+bool wf_contract_locate(wf_piece *w, int64_t i);
+void wf_contract_compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                         float *shared);
+
+/* Adds the parts to the first one, which is in the output. `shared`: the others. */
+int64_t wf_contract_add_pieces(const wf_contract_plan *p);
+void wf_contract_add_parts(const wf_contract_plan *p, int64_t first, int64_t last,
+                           const float *shared);
 
 /* --- contract_segments.c ---------------------------------------------------------------------- */
 

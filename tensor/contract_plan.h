@@ -22,6 +22,13 @@
 #include "tensor/contract.h"
 #include "tensor/kernels/contract.h"
 
+enum {
+    WF_CHUNK_MOVING = 512,    /* k of a chunk when V is an activation, copied or read in place */
+    WF_CHUNK_DOT = 1024,      /* along k in vectors: sums are short anyway */
+    WF_BOX_FLOATS = 112 << 10, /* a box of U for a whole piece */
+    WF_ONE_BLOCK = 64         /* so few rows are one block: V passes once */
+};
+
 /* Where an operand is read from. */
 typedef enum wf_place_mode {
     WF_FROM_ARRAY,  /* in place, where strides suit the kernel; every index is inside, or the sum is
@@ -61,6 +68,26 @@ typedef struct wf_source_plan {
     int64_t packed_at, packed_floats; /* in `shared`, if packed in the first phase */
 } wf_source_plan;
 
+/* Minimal filtering of convolutions (contract_winograd.h). */
+typedef struct wf_winograd {
+    bool on, off;           /* off: not to be tried */
+    int y, x;               /* output loops along which tiles have two pixels each */
+    int taps_y, taps_x;     /* of every source */
+    int products_y, products_x;
+    int64_t channels;       /* of all sources */
+    int64_t most_channels;  /* of one */
+    int64_t row;            /* floats from one tile's channels to the next's */
+    int64_t tiles_x;        /* along x */
+    int64_t tiles;          /* of a piece, at most */
+    bool whole;             /* V of all positions at once; else of a row of them, which is added */
+    /* A weight gradient instead: products over tiles, of channels and filters, in parts which are
+     * added; y and x are its taps. */
+    bool sums;
+    int channel, filter;    /* output loops */
+    int64_t filters, panels; /* filters of a piece are those of so many panels */
+    int64_t parts, blocks;  /* blocks of tiles of all sources */
+} wf_winograd;
+
 typedef struct wf_contract_plan {
     const wf_call *call;
     const wf_contract_attr *c;
@@ -83,10 +110,23 @@ typedef struct wf_contract_plan {
     int64_t stage_floats;
     int64_t wide_columns; /* of a block, if the result is bf16: it is summed in f32 beside it */
     int64_t packed_floats, part_floats;  /* shared: V packed; each part but the first */
+    wf_winograd winograd;
 } wf_contract_plan;
 
 /* False: no plan (f64, guards, empty extents, mixed packing): evaluate by reference. */
 bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call);
+
+/* --- contract_place.c ------------------------------------------------------------------------- */
+
+/* Parts of cells that the mode computes with; 0: floats. */
+int wf_contract_cells(const wf_contract_attr *c);
+/* V as panels of all its k: about as large as V itself, and reused by enough rows. Or where it is,
+ * or in a box, with panels along the innermost column loop. */
+bool wf_v_may_pack(const wf_contract_plan *p, const wf_contract_source *s, const wf_side *v);
+bool wf_v_may_stay(const wf_contract_plan *p, const wf_side *v);
+/* Panels of a block. */
+int64_t wf_contract_block_panels(const wf_contract_plan *p);
+
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp);
 /* How many chunks a source is computed in. */
 int64_t wf_contract_plan_chunks(const wf_source_plan *sp);

@@ -1,4 +1,4 @@
-/* The fast path of contractions: one driver for every direction and instruction set.
+/* Contractions by tiles: one driver for every direction and instruction set.
  *
  * Phase 0 packs each V that is packed as a whole, a panel a piece. In phase 2 a piece is a matrix
  * of the batch, a block of rows and a block of panels; for each source and each chunk of k it
@@ -6,19 +6,16 @@
  * which adds to the output. Each element of the output is summed by one piece, in the order of
  * sources, chunks and k: the same bits for every number of threads. Where the plan has several
  * parts, phase 1 does that for each range of chunks, and phase 2 adds the parts in order.
- * Contractions without a matrix in them go to contract_lanes.c. Those with divisors come here in
- * parts (contract_fast.c).
- *
- * What no plan covers (f64, guards) is cut into ranges of the reference evaluation. */
+ * Convolutions with stride 1 are computed by minimal filtering (contract_winograd.h), from filters
+ * made in phase 0, unless that is not finite. */
 #include <string.h>
 
-#include "tensor/contract_lanes.h"
 #include "tensor/contract_piece.h"
 #include "tensor/kernels/cells.h"
-#include "tensor/contract_stride.h"
+#include "tensor/contract_winograd.h"
 #include "tensor/kernels/contract_gather.h"
 
-enum { REFERENCE_PIECES = 64, ADD_FLOATS = 4096 };
+enum { ADD_FLOATS = 4096 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -32,8 +29,9 @@ static size_t take(size_t *used, int64_t n, size_t size) {
 }
 
 /* Lays the tables and buffers of a worker out over `base`; returns the bytes needed. */
-static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
-    size_t used = 0, at[10];
+size_t wf_contract_lay_out(wf_piece *w, const wf_contract_plan *p, void *memory) {
+    char *base = memory;
+    size_t used = 0, at[11];
     at[0] = take(&used, p->m_rows, sizeof(int64_t));
     at[1] = take(&used, p->m_rows, sizeof(int64_t));
     at[2] = take(&used, p->m_rows, sizeof(wf_tile));
@@ -44,6 +42,9 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     at[7] = take(&used, p->v_floats, sizeof(float));
     at[8] = take(&used, p->stage_floats, sizeof(float));
     at[9] = take(&used, p->m_rows * p->wide_columns, sizeof(float));
+    at[10] = take(&used, !p->winograd.on    ? 0
+                         : p->winograd.sums ? wf_winograd_sum_scratch(p)
+                                            : wf_winograd_scratch(p), sizeof(float));
     if (!w) return used;
     w->m_u = (int64_t *)(base + at[0]);
     w->m_out = (int64_t *)(base + at[1]);
@@ -55,6 +56,7 @@ static size_t lay_out(wf_piece *w, const wf_contract_plan *p, char *base) {
     w->v_space = (float *)(base + at[7]);
     w->stage = (float *)(base + at[8]);
     w->wide = p->wide_columns ? (float *)(base + at[9]) : NULL;
+    w->winograd = (float *)(base + at[10]);
     return used;
 }
 
@@ -293,12 +295,12 @@ static void run_source(wf_piece *w, int i, const float *packed, float *out) {
     } while (next_chunk(p, &sp, &r));
 }
 
-static int64_t n_pieces(const wf_contract_plan *p) {
+int64_t wf_contract_n_pieces(const wf_contract_plan *p) {
     return p->parts * p->batch * p->m_blocks * p->n_blocks;
 }
 
 /* Loop ranges and panels of piece i. False: an empty one. */
-static bool locate(wf_piece *w, int64_t i) {
+bool wf_contract_locate(wf_piece *w, int64_t i) {
     const wf_contract_plan *p = w->p;
     int64_t n_block = i % p->n_blocks, m_block = i / p->n_blocks % p->m_blocks;
     int64_t batch = i / p->n_blocks / p->m_blocks % p->batch;
@@ -334,15 +336,18 @@ static bool locate(wf_piece *w, int64_t i) {
     return w->first_inner < w->last_inner && w->first_outer < w->last_outer;
 }
 
-static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
-                    float *shared) {
+/* Minimal filtering of pieces as they are. */
+static bool by_tiles(const wf_contract_plan *p) { return p->winograd.on && !p->winograd.sums; }
+
+void wf_contract_compute(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                         float *shared) {
     wf_piece w = {.p = p, .kernels = p->cells ? wf_tile_cells_for(wf_isa_get())
                                               : wf_tile_table_for(wf_isa_get())};
     w.large = p->cells ? wf_tile_large_for(wf_isa_get()) : NULL;
-    lay_out(&w, p, scratch);
+    wf_contract_lay_out(&w, p, scratch);
     if (w.large) w.large->begin();
     for (int64_t i = first; i < last; i++) {
-        if (!locate(&w, i)) continue;
+        if (!wf_contract_locate(&w, i)) continue;
         int64_t at = 0;
         for (int l = 0; l < p->c->rank; l++) at += w.out.lo[l] * p->call->out.stride[l];
         float *out = w.wide;
@@ -355,6 +360,8 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
             out += at;
         }
         const float *packed = shared;
+        if (by_tiles(p) && wf_winograd_piece(&w, shared + p->packed_floats, w.winograd, out))
+            continue;
         for (int s = 0; s < p->c->n_sources; s++) {
             run_source(&w, s, packed, out);
             wf_source_plan sp;
@@ -366,12 +373,13 @@ static void compute(const wf_contract_plan *p, int64_t first, int64_t last, void
     if (w.large) w.large->end();
 }
 
-static int64_t add_pieces(const wf_contract_plan *p) {
+int64_t wf_contract_add_pieces(const wf_contract_plan *p) {
     return p->parts > 1 ? ceil_div(wf_shape_count(&p->call->out.shape), ADD_FLOATS) : 0;
 }
 
 /* Adds the parts to the first one, which is in the output. */
-static void add_parts(const wf_contract_plan *p, int64_t first, int64_t last, const float *shared) {
+void wf_contract_add_parts(const wf_contract_plan *p, int64_t first, int64_t last,
+                           const float *shared) {
     const int64_t n = wf_shape_count(&p->call->out.shape);
     float *out = p->call->out.data;
     for (int64_t at = first * ADD_FLOATS; at < n && at < last * ADD_FLOATS; at += ADD_FLOATS) {
@@ -385,8 +393,9 @@ static void add_parts(const wf_contract_plan *p, int64_t first, int64_t last, co
 
 /* --- packing in the first phase --------------------------------------------------------------- */
 
-static int64_t pack_pieces(const wf_contract_plan *p) {
+int64_t wf_contract_pack_pieces(const wf_contract_plan *p) {
     int64_t n = 0;
+    if (by_tiles(p)) return ceil_div(p->n, WF_PANEL);
     for (int i = 0; i < p->c->n_sources && p->packed_floats; i++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, i, &sp);
@@ -395,10 +404,27 @@ static int64_t pack_pieces(const wf_contract_plan *p) {
     return n;
 }
 
-static void pack(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
-                 float *shared) {
+/* Panel i of all sources, and from it that of minimal filtering. */
+static void pack_winograd(const wf_contract_plan *p, int64_t i, float *stage, float *shared) {
+    const float *panel[WF_WINOGRAD_SOURCES];
+    float *to = shared;
+    for (int s = 0; s < p->c->n_sources; s++) {
+        wf_source_plan sp;
+        wf_contract_plan_source(p, s, &sp);
+        const int64_t at = i * wf_contract_panel_floats(p, &sp);
+        panel[s] = sp.given ? (const float *)p->call->in[2 * s + 1].data + at : to + at;
+        if (!sp.given) wf_contract_pack_panel(p, &sp, i, stage, to + at);
+        to += sp.packed_floats;
+    }
+    wf_winograd_pack(p, i, panel, shared + p->packed_floats);
+}
+
+void wf_contract_pack_panels(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
+                             float *shared) {
     wf_piece w;
-    lay_out(&w, p, scratch);
+    wf_contract_lay_out(&w, p, scratch);
+    for (int64_t i = first; i < last && by_tiles(p); i++) pack_winograd(p, i, w.stage, shared);
+    if (by_tiles(p)) return;
     for (int s = 0; s < p->c->n_sources; s++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, s, &sp);
@@ -412,142 +438,3 @@ static void pack(const wf_contract_plan *p, int64_t first, int64_t last, void *s
         shared += sp.packed_floats;
     }
 }
-
-/* --- the interface ---------------------------------------------------------------------------- */
-
-typedef enum way { BY_REFERENCE, BY_LANES, BY_TILES } way;
-
-static way choose(const wf_call *c, wf_contract_plan *p, wf_lanes *l) {
-    if (!wf_contract_plan_make(p, c)) return BY_REFERENCE;
-    return wf_lanes_make(l, p) ? BY_LANES : BY_TILES;
-}
-
-static bool applicable(const wf_call *c) {
-    return wf_dtype_is_real(c->out.dtype) || c->out.dtype == WF_BF16;
-}
-
-static int64_t pieces(const wf_call *c, int phase) {
-    wf_contract_plan p;
-    wf_lanes l;
-    switch (choose(c, &p, &l)) {
-    case BY_TILES:
-        if (phase == 0) return pack_pieces(&p);
-        if (phase == 1) return p.parts > 1 ? n_pieces(&p) : 0;
-        return p.parts > 1 ? add_pieces(&p) : n_pieces(&p);
-    case BY_LANES: return wf_lanes_pieces(&l, phase);
-    default: return phase == 2 ? least(wf_shape_count(&c->out.shape), REFERENCE_PIECES) : 0;
-    }
-}
-
-static size_t scratch_bytes(const wf_call *c) {
-    wf_contract_plan p;
-    wf_lanes l;
-    switch (choose(c, &p, &l)) {
-    case BY_TILES: return lay_out(NULL, &p, NULL);
-    case BY_LANES: return (size_t)l.floats * sizeof(float);
-    default: return 0;
-    }
-}
-
-static size_t shared_bytes(const wf_call *c) {
-    wf_contract_plan p;
-    wf_lanes l;
-    const way by = choose(c, &p, &l);
-    if (by == BY_LANES) return (size_t)l.shared * sizeof(float);
-    if (by == BY_REFERENCE) return 0;
-    return (size_t)(p.packed_floats + (p.parts - 1) * p.part_floats) * sizeof(float);
-}
-
-static void run(const wf_call *c, int phase, int64_t first, int64_t last, void *scratch,
-                void *shared) {
-    wf_contract_plan p;
-    wf_lanes l;
-    const way by = choose(c, &p, &l);
-    if (by == BY_TILES && phase == 0) {
-        pack(&p, first, last, scratch, shared);
-    } else if (by == BY_TILES && phase == 2 && p.parts > 1) {
-        add_parts(&p, first, last, (float *)shared + p.packed_floats);
-    } else if (by == BY_TILES) {
-        compute(&p, first, last, scratch, shared);
-    } else if (by == BY_LANES) {
-        wf_lanes_run(&l, c, phase, first, last, scratch, shared);
-    } else {
-        const int64_t n = wf_shape_count(&c->out.shape), parts = least(n, REFERENCE_PIECES);
-        if (parts > 0)
-            wf_contract_eval(c, n / parts * first + least(first, n % parts),
-                             n / parts * last + least(last, n % parts));
-    }
-}
-
-/* --- by rows ---------------------------------------------------------------------------------- */
-
-/* True if the loops of batch, rows and columns, in this order, are the axes of the output. */
-static bool rows_lead(const wf_contract_plan *p) {
-    const int *const class[] = {p->batch_loop, p->m_loop, p->n_loop};
-    const int count[] = {p->n_batch, p->n_m, p->n_n};
-    int last = -1;
-    for (int k = 0; k < 3; k++)
-        for (int i = 0; i < count[k]; i++) {
-            if (p->c->out[class[k][i]] == 1) continue;
-            if (class[k][i] < last) return false;
-            last = class[k][i];
-        }
-    return true;
-}
-
-/* True if element o0 of the first output axis needs slice o0 of every A: images of a batch. */
-static bool slices_lead(const wf_call *call) {
-    const wf_contract_attr *c = call->attr;
-    if (c->rank < 2 || c->n_sources > 32) return false;
-    for (int i = 0; i < c->n_sources; i++) {
-        const wf_contract_source *s = &c->source[i];
-        const wf_relation *r = &s->a[0];
-        if (s->rank_a < 1 || r->a != 0 || r->ca != 1 || r->b >= 0 || r->offset || r->div != 1 ||
-            call->in[2 * i].shape.dim[0] != c->out[0])
-            return false;
-    }
-    return true;
-}
-
-/* A block is a piece that has all columns of its rows. */
-static bool row_form(const wf_call *c, wf_row_form *out) {
-    wf_contract_plan p;
-    wf_stride_split split;
-    wf_lanes l;
-    if (wf_stride_split_make(&split, c)) return false;
-    if (choose(c, &p, &l) != BY_TILES || p.n_blocks != 1 || p.parts != 1 || !rows_lead(&p))
-        return false;
-    *out = (wf_row_form){.rows = p.batch * p.m, .blocks = p.batch * p.m_blocks};
-    if (p.u_side == 0 && slices_lead(c)) {
-        out->lead = p.c->out[0];
-        out->led = UINT64_C(0x5555555555555555);
-    }
-    return true;
-}
-
-static void row_block(const wf_call *c, int64_t i, int64_t *first, int64_t *rows) {
-    wf_contract_plan p;
-    wf_contract_plan_make(&p, c);
-    wf_piece w = {.p = &p};
-    locate(&w, i);
-    *rows = w.rows;
-    *first = i / p.m_blocks;
-    for (int l = 0; l < p.n_m; l++)
-        *first = *first * p.c->out[p.m_loop[l]] + w.out.lo[p.m_loop[l]];
-}
-
-static void run_block(const wf_call *c, const wf_row_block *b, void *scratch, void *shared) {
-    run(c, 2, b->index, b->index + 1, scratch, shared);
-}
-
-const wf_row_kernel wf_contract_by_rows = {.form = row_form, .block = row_block, .run = run_block};
-
-const wf_fast wf_contract_whole = {
-    .applicable = applicable,
-    .phases = 3,
-    .pieces = pieces,
-    .scratch_bytes = scratch_bytes,
-    .shared_bytes = shared_bytes,
-    .run = run,
-    .by_rows = &wf_contract_by_rows,
-};

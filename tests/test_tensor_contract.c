@@ -336,8 +336,9 @@ static void check_packed(wf_tensor t, int packs, const char *what) {
 Test(tensor_contract, packed_operands_mean_the_same) {
     wf_graph *g = wf_graph_new();
     check_packed(two_sources(g), 2, "two sources");
+    /* With holes between taps, so that no products of tiles are made (contract_winograd.h). */
     const wf_tensor y = wf_conv(f32(g, WF_SHAPE(2, 9, 8, 16)), f32(g, WF_SHAPE(40, 3, 3, 16)),
-                                (wf_conv_opt){.pad = {1, 1}});
+                                (wf_conv_opt){.pad = {2, 2}, .dilation = {2, 2}});
     check_packed(gradient(y, 0), 1, "data gradient");
     check_packed(gradient(y, 1), 0, "weight gradient");
     const wf_tensor strided =
