@@ -79,7 +79,6 @@ typedef struct wf_winograd {
     int64_t row;            /* floats from one tile's channels to the next's */
     int64_t tiles_x;        /* along x */
     int64_t tiles;          /* of a piece, at most */
-    bool whole;             /* V of all positions at once; else of a row of them, which is added */
     /* A weight gradient instead: products over tiles, of channels and filters, in parts which are
      * added; y and x are its taps. */
     bool sums;

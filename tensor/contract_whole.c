@@ -65,7 +65,7 @@ static void run_sums(const wf_contract_plan *p, int phase, int64_t first, int64_
     wf_piece w;
     wf_contract_lay_out(&w, p, scratch);
     if (phase == 0) wf_winograd_sum(p, first, last, w.winograd, shared);
-    else if (phase == 1) wf_winograd_taps(p, first, last, shared);
+    else if (phase == 1) wf_winograd_taps(p, first, last, w.winograd, shared);
     else if (wf_winograd_failed(p, shared)) wf_contract_compute(p, first, last, scratch, shared);
 }
 

@@ -6,17 +6,13 @@
 #include <string.h>
 
 enum {
-    CHANNELS = 12,          /* of all sources, at least */
-    COLUMNS = 12,           /* at least */
     TILES = 32,             /* of all pieces, at least */
     PIECES = 16,            /* wanted */
     TILES_LEAST = 32,       /* of a piece, where there are as many: they share U */
-    V_FLOATS = 128 << 10,    /* V of all positions, beside a panel of U in L2 */
     NEAR_FLOATS = 200 << 10, /* V, U and the output of a row of positions, in L2 */
     SCRATCH_MOST = 4 << 20,
     U_MOST = 16 << 20
 };
-static const double GAIN = 1.3; /* multiply-adds for a product, at least */
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -113,11 +109,8 @@ static void choose_blocks(wf_contract_plan *p) {
     const int at = p->n_m - 2; /* of y among the row loops */
     const int64_t strips = ceil_div(e[q->y], 2), images = p->m / e[q->y] / e[q->x];
     const int64_t columns = ceil_div(p->n, WF_PANEL) * WF_PANEL;
-    const int64_t all = q->products_y * q->products_x;
-    q->whole = TILES_LEAST * all * q->row <= V_FLOATS;
     const int64_t u = least(NEAR_FLOATS / 2, q->products_x * q->channels * columns);
-    const int64_t fits = q->whole ? V_FLOATS / (all * q->row)
-                                  : (NEAR_FLOATS - u) / (q->products_x * q->row + 4 * columns);
+    const int64_t fits = (NEAR_FLOATS - u) / (q->products_x * q->row + 4 * columns);
     const int64_t share = images * strips * q->tiles_x / PIECES;
     const int64_t target = most(1, most(TILES_LEAST, least(fits, share)) / q->tiles_x);
     int64_t whole = 1; /* strips of all of the loops behind the one that is cut */
@@ -144,11 +137,25 @@ static void choose_blocks(wf_contract_plan *p) {
     for (int i = 0; i < p->m_chunk_loop; i++) p->m_blocks *= e[p->m_loop[i]];
 }
 
+/* Whether the cycles for an image are well below those of the direct sums. */
+static bool worth(const wf_contract_plan *p) {
+    const wf_winograd *q = &p->winograd;
+    const int64_t height = p->c->out[q->y], width = p->c->out[q->x];
+    const double k = (double)q->channels, columns = (double)(ceil_div(p->n, 16) * 16);
+    const double position = k * columns / 32 / WF_WINOGRAD_RATE + k / 16 * WF_WINOGRAD_V +
+                            columns / 16 * WF_WINOGRAD_OUT +
+                            (double)ceil_div(p->n, WF_PANEL) * WF_WINOGRAD_CALL +
+                            WF_WINOGRAD_POSITION;
+    const double tiles = (double)(ceil_div(height, 2) * q->tiles_x * q->products_y * q->products_x);
+    const double terms = (double)(height * width * q->taps_y * q->taps_x);
+    return tiles * position < WF_WINOGRAD_WORTH * terms * k * columns / 32 / WF_DIRECT_RATE;
+}
+
 bool wf_winograd_plan(wf_contract_plan *p) {
     wf_winograd *q = &p->winograd;
     const int64_t *e = p->c->out;
-    if (p->cells || p->dot || p->parts > 1 || p->batch > 1 || p->n_m < 2 || p->n < COLUMNS ||
-        !p->flat || p->c->n_sources > WF_WINOGRAD_SOURCES || !columns_unit(p) ||
+    if (p->cells || p->dot || p->parts > 1 || p->batch > 1 || p->n_m < 2 || !p->flat ||
+        p->c->n_sources > WF_WINOGRAD_SOURCES || !columns_unit(p) ||
         !wf_winograd_allowed())
         return false;
     q->y = p->m_loop[p->n_m - 2];
@@ -170,11 +177,7 @@ bool wf_winograd_plan(wf_contract_plan *p) {
     q->row = q->channels + (q->channels % 1024 ? 0 : 16);
     q->tiles_x = ceil_div(e[q->x], 2);
     const int64_t strips = ceil_div(e[q->y], 2), images = p->m / e[q->y] / e[q->x];
-    const double terms = (double)(q->taps_y * q->taps_x) * (double)(e[q->y] * e[q->x]);
-    const double products =
-        (double)(q->products_y * q->products_x) * (double)(strips * q->tiles_x);
-    if (terms < GAIN * products || q->channels < CHANNELS || images * strips * q->tiles_x < TILES)
-        return false;
+    if (images * strips * q->tiles_x < TILES || !worth(p)) return false;
     choose_blocks(p);
     q->on = wf_winograd_shared(p) <= U_MOST && wf_winograd_scratch(p) <= SCRATCH_MOST;
     return q->on;
@@ -182,15 +185,11 @@ bool wf_winograd_plan(wf_contract_plan *p) {
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-int64_t wf_winograd_v_floats(const wf_winograd *q) {
-    return (q->whole ? q->products_y : 1) * q->products_x * q->tiles * q->row;
-}
-
-/* V, a strip of rows, and products and outputs of a group of tiles. */
+/* Places of tiles, V of a row of positions, products of a group of tiles, a strip of rows. */
 int64_t wf_winograd_scratch(const wf_contract_plan *p) {
     const wf_winograd *q = &p->winograd;
-    return wf_winograd_v_floats(q) + (2 * q->tiles_x + q->taps_x - 1) * q->most_channels +
-           (q->products_x + 4) * WF_TILE_M * WF_PANEL + 64;
+    return 3 * q->tiles + q->products_x * (q->tiles * q->row + WF_TILE_M * WF_PANEL) +
+           (2 * q->tiles_x + q->taps_x - 1) * q->most_channels + 64;
 }
 
 int64_t wf_winograd_shared(const wf_contract_plan *p) {

@@ -21,6 +21,14 @@
 
 enum { WF_WINOGRAD_SOURCES = 8 }; /* at most */
 
+/* Cycles of a core with AVX-512, as measured at 16 to 256 channels: a vector of V made, of outputs
+ * or Z finished, a call for a group of tiles and a position shared by its tiles; and the share of
+ * the multiply-add rate that products of tiles and direct sums reach. Only what is well below the
+ * direct sums is worth it. */
+static const double WF_WINOGRAD_V = 8, WF_WINOGRAD_OUT = 5, WF_WINOGRAD_CALL = 3,
+                    WF_WINOGRAD_POSITION = 4, WF_WINOGRAD_RATE = 0.93, WF_DIRECT_RATE = 0.85,
+                    WF_WINOGRAD_WORTH = 0.85;
+
 /* Whether the plan's pieces can be computed so, and should be; the plan has its classes, columns
  * and blocks of rows. Sets p->winograd, and blocks of whole pairs of image rows. */
 bool wf_winograd_plan(wf_contract_plan *p);
@@ -52,8 +60,6 @@ typedef struct wf_winograd_source {
 /* False: minimal filtering does not suit the source. p->winograd has y and x. */
 bool wf_winograd_read(const wf_contract_plan *p, const wf_source_plan *sp,
                       wf_winograd_source *out);
-/* Floats of V that are there at once. */
-int64_t wf_winograd_v_floats(const wf_winograd *q);
 
 /* --- weight gradients (contract_winograd_sum.c) ----------------------------------------------- */
 
@@ -68,7 +74,8 @@ int64_t wf_winograd_sum_pieces(const wf_contract_plan *p);
 void wf_winograd_sum(const wf_contract_plan *p, int64_t first, int64_t last, float *scratch,
                      float *shared);
 int64_t wf_winograd_tap_pieces(const wf_contract_plan *p);
-void wf_winograd_taps(const wf_contract_plan *p, int64_t first, int64_t last, float *shared);
+void wf_winograd_taps(const wf_contract_plan *p, int64_t first, int64_t last, float *scratch,
+                      float *shared);
 /* True after the second phase if something is not finite: the output has no meaning then. */
 bool wf_winograd_failed(const wf_contract_plan *p, const float *shared);
 

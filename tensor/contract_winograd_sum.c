@@ -8,18 +8,20 @@
  * channels and some panels of filters; then the parts are added, in order. */
 #include "tensor/contract_winograd.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
-    CHANNELS = 12, FILTERS = 12, /* at least */
     BLOCK_TILES = 128,      /* of a block: sums of so many terms are made in registers */
     BLOCK_FLOATS = 200 << 10, /* V and Z of a row of positions, in L2 */
-    PANELS = 4,             /* of a piece: V is made for each */
-    PARTS = 8,
+    PANELS = 4,             /* of a piece, at most */
+    PIECES = 8,             /* wanted */
     PARTS_MOST = 4 << 20,   /* floats of all parts */
     TAP_CHANNELS = 16       /* of a piece of the second phase */
 };
-static const double GAIN = 1.3;
+/* Cycles for a vector of a part, which is written, read and added; of dU, when a block is added to
+ * it. Direct sums over pixels do badly with channels that are no multiples of 8. */
+static const double PART = 40, ADD = 4, ODD_RATE = 0.5;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -145,22 +147,48 @@ static int64_t part_floats(const wf_contract_plan *p) {
     return panels_of(p) * q->products_y * q->products_x * q->channels * WF_PANEL;
 }
 
+/* Filters of a piece and parts, with the fewest cycles: V is made for every block of filters, and a
+ * part costs memory. Returns whether the cycles are below those of `terms`, for each channel and
+ * filter, summed directly. */
+static bool choose_pieces(wf_contract_plan *p, double tiles, double terms) {
+    wf_winograd *q = &p->winograd;
+    const double positions = (double)(q->products_y * q->products_x), c = (double)q->channels;
+    const double filters = (double)(ceil_div(q->filters, 16) * 16);
+    double best = 0;
+    for (int64_t panels = least(PANELS, panels_of(p)); panels > 0; panels /= 2) {
+        const int64_t blocks = ceil_div(panels_of(p), panels);
+        const int64_t parts = least(least(q->blocks, ceil_div(PIECES, blocks)),
+                                    PARTS_MOST / most(1, part_floats(p)));
+        const double block = fmin((double)q->tiles, tiles / (double)most(1, parts));
+        const double position = c * filters / 32 / WF_WINOGRAD_RATE +
+                                c * filters / 16 * ADD / block +
+                                c / 16 * WF_WINOGRAD_V * (double)blocks +
+                                filters / 16 * WF_WINOGRAD_OUT + WF_WINOGRAD_POSITION;
+        const double cycles = tiles * positions * position +
+                              (double)parts * positions * c * filters / 16 * PART;
+        if (parts < 1 || (best > 0 && cycles >= best)) continue;
+        best = cycles;
+        q->panels = panels;
+        q->parts = parts;
+    }
+    const double rate = q->channels % 8 || q->filters % 8 ? ODD_RATE : WF_DIRECT_RATE;
+    return best > 0 && best < terms * c * filters / 32 / rate;
+}
+
 bool wf_winograd_sum_plan(wf_contract_plan *p) {
     wf_winograd *q = &p->winograd;
     const int64_t *e = p->c->out;
-    double terms = 0, products = 0;
-    int64_t tiles = 0;
+    double terms = 0, tiles = 0;
     source s;
     if (q->off || p->cells || p->batch > 1 || p->call->out.dtype != WF_F32 ||
         !wf_winograd_allowed() || !read_source(p, 0, &s))
         return false;
     *q = (wf_winograd){.y = s.y.tap, .x = s.z.tap, .channel = s.channel, .filter = s.filter,
                        .taps_y = (int)e[s.y.tap], .taps_x = (int)e[s.z.tap],
-                       .channels = e[s.channel], .filters = e[s.filter], .tiles = BLOCK_TILES};
+                       .channels = e[s.channel], .filters = e[s.filter]};
     q->products_y = wf_filter_products(q->taps_y);
     q->products_x = wf_filter_products(q->taps_x);
-    q->panels = least(PANELS, ceil_div(q->filters, WF_PANEL));
-    const int64_t row = q->products_x * (q->channels + q->panels * WF_PANEL);
+    const int64_t row = q->products_x * (q->channels + PANELS * WF_PANEL);
     q->tiles = most(16, least(BLOCK_TILES, BLOCK_FLOATS / row));
     for (int i = 0; i < p->c->n_sources; i++) {
         if (!read_source(p, i, &s) || s.y.tap != q->y || s.z.tap != q->x ||
@@ -168,33 +196,28 @@ bool wf_winograd_sum_plan(wf_contract_plan *p) {
             return false;
         const cut c = cut_of(p, i, &s);
         const wf_contract_source *from = &p->c->source[i];
-        if (c.tiles > BLOCK_TILES * 4) return false;
-        q->most_channels = most(q->most_channels, c.tiles);
+        if (c.tiles > 4 * BLOCK_TILES) return false;
+        q->tiles_x = most(q->tiles_x, c.tiles);
         q->tiles = most(q->tiles, c.tiles);
         q->blocks += c.blocks;
-        tiles += s.images * c.strips * c.tiles;
+        tiles += (double)(s.images * c.strips * c.tiles);
         terms += (double)(q->taps_y * q->taps_x) * (double)s.images *
                  (double)extent(p, from, s.y.pixel) * (double)extent(p, from, s.z.pixel);
-        products += (double)(q->products_y * q->products_x) * (double)s.images *
-                    (double)(c.strips * c.tiles);
     }
-    q->tiles_x = q->most_channels;
-    q->parts = least(PARTS, least(q->blocks, PARTS_MOST / most(1, part_floats(p))));
-    if (q->parts < 1 || terms < GAIN * products || tiles < 2 * q->tiles ||
-        q->channels < CHANNELS || q->filters < FILTERS)
-        return false;
-    q->on = q->sums = true;
-    return true;
+    q->on = q->sums = choose_pieces(p, tiles, terms);
+    return q->on;
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/* V and Z of a row of positions, a strip of each. */
+/* V and Z of a row of positions, a strip of each; or the taps of a piece. */
 int64_t wf_winograd_sum_scratch(const wf_contract_plan *p) {
     const wf_winograd *q = &p->winograd;
     const int64_t filters = q->panels * WF_PANEL;
-    return q->products_x * q->tiles * (q->channels + filters) +
-           (2 * q->tiles_x + q->taps_x - 1) * q->channels + 2 * q->tiles_x * filters + 128;
+    return most(TAP_CHANNELS * q->taps_y * q->taps_x * WF_PANEL,
+                q->products_x * q->tiles * (q->channels + filters) +
+                    (2 * q->tiles_x + q->taps_x - 1) * q->channels + 2 * q->tiles_x * filters +
+                    128);
 }
 
 /* The parts, and behind them whether something is not finite. */
@@ -351,31 +374,49 @@ int64_t wf_winograd_tap_pieces(const wf_contract_plan *p) {
     return panels_of(p) * ceil_div(p->winograd.channels, TAP_CHANNELS);
 }
 
-void wf_winograd_taps(const wf_contract_plan *p, int64_t first, int64_t last, float *shared) {
+/* Gradients of taps, [channel][tap][filter], into the output: lines of channels or of filters. */
+static void store(const wf_contract_plan *p, const float *g, float *out, int64_t channels,
+                  int64_t filters) {
+    const wf_winograd *q = &p->winograd;
+    const int64_t *stride = p->call->out.stride;
+    const int64_t sc = stride[q->channel], sf = stride[q->filter];
+    const int taps = q->taps_y * q->taps_x;
+    const int64_t step = taps * WF_PANEL; /* from one channel to the next */
+    for (int t = 0; t < taps; t++, g += WF_PANEL) {
+        float *to = out + t / q->taps_x * stride[q->y] + t % q->taps_x * stride[q->x];
+        if (sf == 1)
+            for (int64_t c = 0; c < channels; c++)
+                memcpy(to + c * sc, g + c * step, (size_t)filters * sizeof *g);
+        else
+            for (int64_t f = 0; f < filters; f++)
+                for (int64_t c = 0; c < channels; c++) to[f * sf + c * sc] = g[c * step + f];
+    }
+}
+
+void wf_winograd_taps(const wf_contract_plan *p, int64_t first, int64_t last, float *scratch,
+                      float *shared) {
     const wf_winograd *q = &p->winograd;
     const wf_winograd_table *f = wf_winograd_get();
     const wf_filter y = wf_filter_make(q->taps_y), x = wf_filter_make(q->taps_x);
     const int64_t *stride = p->call->out.stride;
-    const int64_t panel = part_floats(p) / panels_of(p);
+    const int64_t panel = part_floats(p) / panels_of(p), step = y.taps * x.taps * WF_PANEL;
     const int64_t pieces = ceil_div(q->channels, TAP_CHANNELS);
+    bool fine = true;
     for (int64_t i = first; i < last; i++) {
-        const int64_t column = i / pieces * WF_PANEL, n = least(WF_PANEL, q->filters - column);
-        const int64_t end = least(q->channels, (i % pieces + 1) * TAP_CHANNELS);
-        float g[WF_FILTER_TAPS * WF_FILTER_TAPS * WF_PANEL];
-        for (int64_t c = i % pieces * TAP_CHANNELS; c < end; c++) {
-            f->taps(&y, &x, shared + i / pieces * panel + c * WF_PANEL, q->channels * WF_PANEL,
-                    q->parts, part_floats(p), g);
-            float *out = (float *)p->call->out.data + c * stride[q->channel] +
-                         column * stride[q->filter];
-            for (int t = 0; t < y.taps * x.taps; t++) {
-                const float *from = g + t * WF_PANEL;
-                float *to = out + t / x.taps * stride[q->y] + t % x.taps * stride[q->x];
-                for (int64_t k = 0; k < n; k++) to[k * stride[q->filter]] = from[k];
-                if (!f->finite(from, n))
-                    __atomic_store_n(failed_in(p, shared), 1, __ATOMIC_RELAXED);
-            }
+        const int64_t column = i / pieces * WF_PANEL, c = i % pieces * TAP_CHANNELS;
+        const int64_t filters = least(WF_PANEL, q->filters - column);
+        const int64_t channels = least(TAP_CHANNELS, q->channels - c);
+        for (int64_t k = 0; k < channels; k++) {
+            float *g = scratch + k * step;
+            f->taps(&y, &x, shared + i / pieces * panel + (c + k) * WF_PANEL,
+                    q->channels * WF_PANEL, q->parts, part_floats(p), g);
+            for (int t = 0; t < y.taps * x.taps; t++)
+                fine &= f->finite(g + t * WF_PANEL, filters);
         }
+        store(p, scratch, (float *)p->call->out.data + c * stride[q->channel] +
+                              column * stride[q->filter], channels, filters);
     }
+    if (!fine) __atomic_store_n(failed_in(p, shared), 1, __ATOMIC_RELAXED);
 }
 
 bool wf_winograd_failed(const wf_contract_plan *p, const float *shared) {
