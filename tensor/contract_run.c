@@ -15,7 +15,7 @@
 #include "tensor/contract_winograd.h"
 #include "tensor/kernels/contract_gather.h"
 
-enum { ADD_FLOATS = 4096 };
+enum { ADD_FLOATS = 4096, KEPT = 2 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -65,10 +65,12 @@ size_t wf_contract_lay_out(wf_piece *w, const wf_contract_plan *p, void *memory)
 /* Offsets of every row of the block, by U's steps or the output's strides. */
 static void fill_rows(const wf_piece *w, const int64_t *step, int64_t *to) {
     const wf_contract_plan *p = w->p;
+    const int last = p->n_m ? p->m_loop[p->n_m - 1] : -1;
+    const int64_t n = last < 0 ? 1 : w->out.n[last], by = last < 0 ? 0 : step[last];
     int64_t v[WF_MAX_RANK] = {0}, at = 0;
-    for (int64_t i = 0; i < w->rows; i++) {
-        to[i] = at;
-        for (int l = p->n_m - 1; l >= 0; l--) {
+    for (int64_t i = 0; i < w->rows; i += n) {
+        for (int64_t k = 0; k < n; k++) to[i + k] = at + k * by;
+        for (int l = p->n_m - 2; l >= 0; l--) {
             const int loop = p->m_loop[l];
             at += step[loop];
             if (++v[l] < w->out.n[loop]) break;
@@ -190,23 +192,25 @@ static wf_tile_fn *kernel_of(const wf_piece *w, bool rows_form, int64_t rows, in
     return (rows_form ? w->kernels->rows : w->kernels->cols)[rows][nv];
 }
 
-static void compute_panel(const wf_piece *w, const wf_loaded *x, int64_t v_at, float *out,
-                          const int64_t *col, bool unit, int64_t n, bool add) {
-    const int nv = n > 16 ? 2 : 1;
-    const bool whole = unit && n == 16 * nv;
-    const float *u = x->u + x->u_shift, *v = x->v + (x->v_at + v_at + x->v_shift);
-    for (int64_t i = 0; i < w->n_tiles; i++) {
-        const wf_tile *t = &w->tiles[i];
-        wf_tile_fn *f = kernel_of(w, x->sp->rows_form, t->rows, nv);
-        const int64_t as = x->sp->rows_form ? t->um : x->ak;
-        if (whole && t->linear) {
-            f(u + t->u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, out + t->out + col[0],
-              t->om, add);
-        } else {
-            f(u + t->u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, w->tile_space,
-              WF_TILE_N, false);
-            scatter(w, t, out, col, n, add);
-        }
+/* Columns of a panel: where it is in V, which columns of the output they are. */
+typedef struct panel {
+    int64_t v, n;
+    bool unit; /* contiguous */
+    int64_t col[WF_PANEL];
+} panel;
+
+static void compute_tile(const wf_piece *w, const wf_loaded *x, const wf_tile *t, const panel *q,
+                         float *out, bool add) {
+    const int nv = q->n > 16 ? 2 : 1;
+    const float *u = x->u + x->u_shift + t->u, *v = x->v + (x->v_at + q->v + x->v_shift);
+    wf_tile_fn *f = kernel_of(w, x->sp->rows_form, t->rows, nv);
+    const int64_t as = x->sp->rows_form ? t->um : x->ak;
+    if (q->unit && q->n == 16 * nv && t->linear) {
+        f(u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, out + t->out + q->col[0], t->om,
+          add);
+    } else {
+        f(u, as, w->u_seg, v, x->bk, w->v_seg, x->n_seg, x->len, w->tile_space, WF_TILE_N, false);
+        scatter(w, t, out, q->col, q->n, add);
     }
 }
 
@@ -227,6 +231,32 @@ static void compute_dot(const wf_piece *w, wf_loaded *x, float *out, bool add) {
     }
 }
 
+static void find_panel(const wf_piece *w, const wf_loaded *x, int64_t inner, int64_t outer,
+                       panel *q) {
+    const int64_t first = inner * WF_PANEL;
+    q->n = least(WF_PANEL, w->p->n_inner - first);
+    q->unit = true;
+    q->v = (inner - w->first_inner) * x->v_panel + (outer - w->first_outer) * x->v_outer;
+    if (w->wide) q->col[0] = wide_column(w, inner, outer), q->n += -q->n & 15;
+    else q->unit = panel_columns(w->p, outer, first, q->n, q->col);
+}
+
+/* Few k: all panels stay in L1, and rows of the output are written from end to end. True if the
+ * chunk was computed so. (512 columns of 3 k: half the time of panel by panel, whose writes touch
+ * another page every few lines.) */
+static bool compute_few(const wf_piece *w, const wf_loaded *x, float *out, bool add) {
+    enum { PANELS = 16, FLOATS = 8 << 10 };
+    const int64_t n = w->last_inner - w->first_inner;
+    panel q[PANELS];
+    if (!w->p->flat || w->wide || x->sp->clipped || n < 2 || n > PANELS ||
+        x->n_seg * x->len * n * WF_PANEL > FLOATS)
+        return false;
+    for (int64_t i = 0; i < n; i++) find_panel(w, x, w->first_inner + i, w->first_outer, &q[i]);
+    for (int64_t t = 0; t < w->n_tiles; t++)
+        for (int64_t i = 0; i < n; i++) compute_tile(w, x, &w->tiles[t], &q[i], out, add);
+    return true;
+}
+
 static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add) {
     const wf_contract_plan *p = w->p;
     if (!x->sp->clipped) wf_cut_segments(w, x, &x->r);
@@ -234,24 +264,21 @@ static void compute_chunk(const wf_piece *w, wf_loaded *x, float *out, bool add)
         compute_dot(w, x, out, add);
         return;
     }
+    if (compute_few(w, x, out, add)) return;
     for (int64_t i = w->first_inner; i < w->last_inner; i++)
         for (int64_t o = w->first_outer; o < w->last_outer; o++) {
-            int64_t col[WF_PANEL], at[WF_CONTRACT_LOOPS];
-            const int64_t first = i * WF_PANEL;
-            int64_t n = least(WF_PANEL, p->n_inner - first);
-            bool unit = true;
-            if (w->wide) col[0] = wide_column(w, i, o), n += -n & 15;
-            else unit = panel_columns(p, o, first, n, col);
-            int64_t v = (i - w->first_inner) * x->v_panel + (o - w->first_outer) * x->v_outer;
+            int64_t at[WF_CONTRACT_LOOPS];
+            panel q;
+            find_panel(w, x, i, o, &q);
             if (!p->flat) {
                 locate_columns(w, o, at);
                 for (int l = 0; l < p->n_n - 1; l++)
-                    v += at[p->n_loop[l]] * x->v_step[p->n_loop[l]];
+                    q.v += at[p->n_loop[l]] * x->v_step[p->n_loop[l]];
             } else {
                 memcpy(at, w->out.lo, sizeof w->out.lo);
             }
             if (x->sp->clipped) wf_clip_segments(w, x, at);
-            compute_panel(w, x, v, out, col, unit, n, add);
+            for (int64_t t = 0; t < w->n_tiles; t++) compute_tile(w, x, &w->tiles[t], &q, out, add);
         }
 }
 
@@ -269,30 +296,29 @@ static bool next_chunk(const wf_contract_plan *p, const wf_source_plan *sp, wf_r
     return false;
 }
 
-static void run_source(wf_piece *w, int i, const float *packed, float *out) {
+static void run_source(wf_piece *w, int i, const wf_source_plan *sp, const float *packed,
+                       float *out) {
     const wf_contract_plan *p = w->p;
-    wf_source_plan sp;
-    wf_contract_plan_source(p, i, &sp);
-    wf_loaded x = {.sp = &sp};
+    wf_loaded x = {.sp = sp};
     wf_range r = w->out;
-    for (int k = 0; k < sp.s->n_sum; k++) {
+    for (int k = 0; k < sp->s->n_sum; k++) {
         r.lo[p->c->rank + k] = 0;
-        r.n[p->c->rank + k] = k < sp.chunk_loop    ? 1
-                              : k == sp.chunk_loop ? least(sp.chunk_step, sp.s->sum[k])
-                                                   : sp.s->sum[k];
+        r.n[p->c->rank + k] = k < sp->chunk_loop    ? 1
+                              : k == sp->chunk_loop ? least(sp->chunk_step, sp->s->sum[k])
+                                                   : sp->s->sum[k];
     }
-    if (sp.given) packed = p->call->in[2 * i + 1].data;
+    if (sp->given) packed = p->call->in[2 * i + 1].data;
     bool first = true;
     do {
         const int64_t at = w->chunk++;
         if (p->parts > 1 && (at < w->first_chunk || at >= w->last_chunk)) continue;
         wf_load_u(w, &x, first, r);
-        x.r = wf_cell_range(p, &sp, &r);
+        x.r = wf_cell_range(p, sp, &r);
         wf_load_v(w, &x, r, packed);
-        if (first || sp.u_mode != WF_FROM_BOX || sp.box_by_chunk) cut_tiles(w, &x);
+        if (first || sp->u_mode != WF_FROM_BOX || sp->box_by_chunk) cut_tiles(w, &x);
         compute_chunk(w, &x, out, at != w->first_chunk);
         first = false;
-    } while (next_chunk(p, &sp, &r));
+    } while (next_chunk(p, sp, &r));
 }
 
 int64_t wf_contract_n_pieces(const wf_contract_plan *p) {
@@ -345,6 +371,8 @@ void wf_contract_compute(const wf_contract_plan *p, int64_t first, int64_t last,
                                               : wf_tile_table_for(wf_isa_get())};
     w.large = p->cells ? wf_tile_large_for(wf_isa_get()) : NULL;
     wf_contract_lay_out(&w, p, scratch);
+    wf_source_plan source[KEPT];
+    int kept = 0; /* of them, if there are no more sources than that */
     if (w.large) w.large->begin();
     for (int64_t i = first; i < last; i++) {
         if (!wf_contract_locate(&w, i)) continue;
@@ -363,10 +391,10 @@ void wf_contract_compute(const wf_contract_plan *p, int64_t first, int64_t last,
         if (by_tiles(p) && wf_winograd_piece(&w, shared + p->packed_floats, w.winograd, out))
             continue;
         for (int s = 0; s < p->c->n_sources; s++) {
-            run_source(&w, s, packed, out);
-            wf_source_plan sp;
-            wf_contract_plan_source(p, s, &sp);
-            packed += sp.packed_floats;
+            wf_source_plan *sp = &source[s % KEPT];
+            if (kept <= s) wf_contract_plan_source(p, s, sp), kept += p->c->n_sources <= KEPT;
+            run_source(&w, s, sp, packed, out);
+            packed += sp->packed_floats;
         }
         if (w.wide) narrow_block(&w, (uint16_t *)p->call->out.data + at);
     }
@@ -406,17 +434,17 @@ int64_t wf_contract_pack_pieces(const wf_contract_plan *p) {
 
 /* Panel i of all sources, and from it that of minimal filtering. */
 static void pack_winograd(const wf_contract_plan *p, int64_t i, float *stage, float *shared) {
-    const float *panel[WF_WINOGRAD_SOURCES];
+    const float *from[WF_WINOGRAD_SOURCES];
     float *to = shared;
     for (int s = 0; s < p->c->n_sources; s++) {
         wf_source_plan sp;
         wf_contract_plan_source(p, s, &sp);
         const int64_t at = i * wf_contract_panel_floats(p, &sp);
-        panel[s] = sp.given ? (const float *)p->call->in[2 * s + 1].data + at : to + at;
+        from[s] = sp.given ? (const float *)p->call->in[2 * s + 1].data + at : to + at;
         if (!sp.given) wf_contract_pack_panel(p, &sp, i, stage, to + at);
         to += sp.packed_floats;
     }
-    wf_winograd_pack(p, i, panel, shared + p->packed_floats);
+    wf_winograd_pack(p, i, from, shared + p->packed_floats);
 }
 
 void wf_contract_pack_panels(const wf_contract_plan *p, int64_t first, int64_t last, void *scratch,
