@@ -162,15 +162,20 @@ bool wf_winograd_sum_plan(wf_contract_plan *p) {
     q->panels = least(PANELS, ceil_div(q->filters, WF_PANEL));
     const int64_t row = q->products_x * (q->channels + q->panels * WF_PANEL);
     q->tiles = most(16, least(BLOCK_TILES, BLOCK_FLOATS / row));
+    for (int l = 0; l < p->c->rank; l++) /* along others the result would be repeated */
+        if (e[l] > 1 && l != q->y && l != q->x && l != q->channel && l != q->filter) return false;
     for (int i = 0; i < p->c->n_sources; i++) {
         if (!read_source(p, i, &s) || s.y.tap != q->y || s.z.tap != q->x ||
             s.channel != q->channel || s.filter != q->filter)
             return false;
+        q->most_channels = most(q->most_channels, cut_of(p, i, &s).tiles);
+    }
+    if (q->most_channels > BLOCK_TILES * 4) return false;
+    q->tiles = most(q->tiles, q->most_channels);
+    for (int i = 0; i < p->c->n_sources; i++) { /* blocks are of q->tiles */
+        read_source(p, i, &s);
         const cut c = cut_of(p, i, &s);
         const wf_contract_source *from = &p->c->source[i];
-        if (c.tiles > BLOCK_TILES * 4) return false;
-        q->most_channels = most(q->most_channels, c.tiles);
-        q->tiles = most(q->tiles, c.tiles);
         q->blocks += c.blocks;
         tiles += s.images * c.strips * c.tiles;
         terms += (double)(q->taps_y * q->taps_x) * (double)s.images *

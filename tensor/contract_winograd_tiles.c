@@ -115,9 +115,13 @@ static void multiply(const piece *t, int a, int64_t panel, int64_t first, int64_
     wf_tile_fn *product = t->w->kernels->rows[n][nv];
     const float *v = t->v + first * q->row;
     if (q->whole) v += a * t->x.n * q->tiles * q->row;
-    for (int b = 0; b < t->x.n; b++, v += q->tiles * q->row)
-        product(v, q->row, &zero, u + ((panel * t->y.n + a) * t->x.n + b) * size, WF_PANEL, &zero,
-                1, q->channels, t->m + b * WF_TILE_M * WF_PANEL, WF_PANEL, false);
+    for (int b = 0; b < t->x.n; b++, v += q->tiles * q->row) {
+        const float *from = u + ((panel * t->y.n + a) * t->x.n + b) * size;
+        for (int64_t c = 0; c < q->channels; c += WF_CHUNK_MOVING)
+            product(v + c, q->row, &zero, from + c * WF_PANEL, WF_PANEL, &zero, 1,
+                    least(WF_CHUNK_MOVING, q->channels - c), t->m + b * WF_TILE_M * WF_PANEL,
+                    WF_PANEL, c > 0);
+    }
 }
 
 /* The outputs of a group of tiles from their sums: pixel by pixel. */
