@@ -48,23 +48,6 @@ static inline wf_winograd planned(wf_tensor t, int64_t in_gap, int64_t out_gap) 
 
 static inline bool by_winograd(wf_tensor t) { return planned(t, 0, 0).on; }
 
-/* As run_pieces, in memory with large numbers in it: what is not finite is computed otherwise, so
- * that NaN would not be found. */
-static inline void run_finite(const wf_call *c, int64_t each) {
-    const wf_fast *f = c->op->fast;
-    const size_t bytes[2] = {f->scratch_bytes(c), f->shared_bytes(c)};
-    void *memory[2];
-    for (int i = 0; i < 2; i++) {
-        memory[i] = rimmed(bytes[i]);
-        memset(memory[i], 0x4b, bytes[i]); /* 1.3e7 */
-    }
-    for (int phase = 0; phase < f->phases; phase++)
-        for (int64_t last = f->pieces(c, phase); last > 0; last -= each)
-            f->run(c, phase, last > each ? last - each : 0, last, memory[0], memory[1]);
-    rimmed_free(memory[0], bytes[0], "scratch");
-    rimmed_free(memory[1], bytes[1], "shared memory");
-}
-
 /* The value by the fast path, `each` pieces at a time; nothing is written between pixels. */
 static inline float *with_gaps(wf_tensor t, int64_t in_gap, int64_t out_gap, int64_t each) {
     enum { UNSET = 0x5a };
@@ -91,7 +74,7 @@ static inline float *with_gaps(wf_tensor t, int64_t in_gap, int64_t out_gap, int
     cr_assert(out && result, "no memory");
     memset(out, UNSET, (size_t)span * sizeof(float));
     l.call.out.data = out;
-    run_finite(&l.call, each);
+    run_pieces_in(&l.call, each, PIECES_FINITE);
     const wf_array dense = wf_array_dense(result, type->dtype, &type->shape);
     wf_array_copy(&dense, &l.call.out);
     const int64_t n = type->shape.rank ? type->shape.dim[type->shape.rank - 1] : 1;
