@@ -273,6 +273,30 @@ Test(tensor_winograd, other_contractions_take_other_paths) {
         cr_assert(on_of(&no[i]) == 0, "case %zu: %x", i, on_of(&no[i]));
 }
 
+/* Convolutions whose output has columns apart, and whose channels are partly outside. */
+Test(tensor_winograd, columns_apart_and_channels_outside_take_other_paths) {
+    for (int k = 0; k < 3; k++) {
+        const bool apart = k == 1, outside = k == 2;
+        wf_graph *g = wf_graph_new();
+        const wf_relation y = {.ca = 1, .a = 1, .cb = 1, .b = 4, .offset = -1, .div = 1};
+        wf_relation x = y, c = wf_plain(6);
+        x.a = apart ? 3 : 2;
+        x.b = 5;
+        if (outside) c.offset = -2;
+        const int column = apart ? 2 : 3;
+        const wf_contract_source s = {
+            .n_sum = 3, .sum = {3, 3, 16}, .rank_a = 4, .rank_b = 4,
+            .a = {wf_plain(0), y, x, c},
+            .b = {wf_plain(column), wf_plain(4), wf_plain(5), wf_plain(6)}};
+        const wf_tensor in = f32(g, WF_SHAPE(4, 17, 17, outside ? 14 : 16));
+        const wf_tensor t = wf_contract(WF_SHAPE(4, 17, 17, 17), &s, in,
+                                        f32(g, WF_SHAPE(17, 3, 3, 16)));
+        cr_assert(wf_ok(t) && by_winograd(t) == !(apart || outside), "%d", k);
+        check_fast(t, "columns apart, channels outside");
+        wf_graph_free(g);
+    }
+}
+
 /* Modes, f64 and guards, each beside what is computed so. */
 Test(tensor_winograd, modes_f64_and_guards_take_other_paths) {
     const conv_case k = {4, 16, 16, 32, 32, 3, 3, 1, {.pad = {1, 1}}};

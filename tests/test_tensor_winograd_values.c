@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "compiler/compiler.h"
 #include "tests/winograd_cases.h"
 
 enum { KINDS = 5, PLACES = 4, DIRECTIONS = 3, FLOATS = 1 << 23 };
@@ -85,7 +86,9 @@ static void check(const float *got, const float *want, const float *clean, int64
         const double scale = reached[columns ? i % columns : i] ? largest : 100;
         if (isnan(b)) cr_assert(isnan(a), "%s: %g at %d, expected NaN", what, a, (int)i);
         else if (isinf(b)) cr_assert(a == b, "%s: %g at %d, expected %g", what, a, (int)i, b);
-        else cr_assert(fabs(a - b) <= 1e-6 * scale, "%s: %g at %d, expected %g", what, a, (int)i, b);
+        else
+            cr_assert(fabs(a - b) <= 1e-6 * scale, "%s: %g at %d, expected %g", what, a, (int)i,
+                      b);
     }
     free(reached);
 }
@@ -147,4 +150,55 @@ Test(tensor_winograd_values, several_sources) {
     cr_assert(wf_ok(t[0]) && wf_ok(t[1]), "%s", wf_graph_message(g));
     check_all(t, 2);
     wf_graph_free(g);
+}
+
+/* --- in programs ------------------------------------------------------------------------------ */
+
+static float *by_program(wf_tensor y, unsigned off, int threads) {
+    wf_program *p;
+    const wf_compile_opt o = {.off = off | WF_PASS_ALONE, .threads = threads};
+    const size_t bytes = (size_t)wf_count(y) * sizeof(float);
+    float *out = malloc(bytes);
+    cr_assert(wf_compile(&p, y.graph, &y, 1, o) == WF_OK && wf_run(p) == WF_OK &&
+              wf_run(p) == WF_OK && wf_read(p, y, out, bytes) == WF_OK, "%s", wf_error());
+    wf_program_free(p);
+    return out;
+}
+
+/* Two layers and a weight gradient, in blocks of a chain where there are chains, with a value that
+ * makes one piece of them start anew. */
+Test(tensor_winograd_values, programs_give_the_same_bits_on_any_number_of_threads) {
+    for (int special = 0; special < 2; special++) {
+        wf_graph *g = wf_graph_new();
+        const wf_tensor x = f32(g, WF_SHAPE(8, 16, 16, 16)), w = f32(g, WF_SHAPE(40, 3, 3, 16));
+        const wf_tensor conv = contraction(wf_conv(x, w, (wf_conv_opt){.pad = {1, 1}}));
+        const wf_tensor h = wf_relu(conv), v = f32(g, WF_SHAPE(33, 3, 3, 40));
+        const wf_tensor last = contraction(wf_conv(h, v, (wf_conv_opt){.pad = {1, 1}}));
+        const wf_tensor y[2] = {wf_add(last, f32(g, WF_SHAPE(33))), gradient(last, 1)};
+        cr_assert(by_winograd(conv) && by_winograd(last) && by_winograd(y[1]));
+        if (special) ((float *)(uintptr_t)data_of(x))[12345] = INFINITY;
+        for (int k = 0; k < 2; k++) {
+            const int64_t n = wf_count(y[k]);
+            float *want = reference(y[k]), *one = by_program(y[k], 0, 1);
+            float *plain = by_program(y[k], WF_PASS_CHAIN, 1);
+            int64_t not_finite = 0;
+            for (int64_t i = 0; i < n; i++) {
+                not_finite += !isfinite(want[i]);
+                cr_assert(isnan(want[i]) ? isnan(one[i]) : isinf(want[i]) ? one[i] == want[i]
+                          : fabsf(one[i] - want[i]) <= 1e-5f * (200 + fabsf(want[i])),
+                          "%g at %d, expected %g", (double)one[i], (int)i, (double)want[i]);
+            }
+            cr_assert((not_finite > 0) == (special == 1));
+            cr_assert(memcmp(one, plain, (size_t)n * sizeof *one) == 0, "in a chain");
+            for (int threads = 2; threads <= 4; threads++) {
+                float *more = by_program(y[k], 0, threads);
+                cr_assert(memcmp(one, more, (size_t)n * sizeof *one) == 0, "%d threads", threads);
+                free(more);
+            }
+            free(want);
+            free(one);
+            free(plain);
+        }
+        wf_graph_free(g);
+    }
 }
