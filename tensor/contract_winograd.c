@@ -18,16 +18,18 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* WF_WINOGRAD=off: sums of products as they are written. */
-bool wf_winograd_allowed(void) {
-    static int state; /* 0: not known yet */
-    int now = __atomic_load_n(&state, __ATOMIC_RELAXED);
+wf_winograd_mode wf_winograd_wanted(void) {
+    static int known; /* a mode + 1; 0: not read yet */
+    int now = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (now == 0) {
         const char *want = getenv("WF_WINOGRAD");
-        now = want && strcmp(want, "off") == 0 ? 1 : 2;
-        __atomic_store_n(&state, now, __ATOMIC_RELAXED);
+        now = 1 + (!want                         ? WF_WINOGRAD_AUTO
+                   : strcmp(want, "off") == 0    ? WF_WINOGRAD_OFF
+                   : strcmp(want, "always") == 0 ? WF_WINOGRAD_ALWAYS
+                                                 : WF_WINOGRAD_AUTO);
+        __atomic_store_n(&known, now, __ATOMIC_RELAXED);
     }
-    return now == 2;
+    return (wf_winograd_mode)(now - 1);
 }
 
 /* --- recognising ------------------------------------------------------------------------------ */
@@ -156,7 +158,7 @@ bool wf_winograd_plan(wf_contract_plan *p) {
     const int64_t *e = p->c->out;
     if (p->cells || p->dot || p->parts > 1 || p->batch > 1 || p->n_m < 2 || !p->flat ||
         p->c->n_sources > WF_WINOGRAD_SOURCES || !columns_unit(p) ||
-        !wf_winograd_allowed())
+        wf_winograd_wanted() == WF_WINOGRAD_OFF)
         return false;
     q->y = p->m_loop[p->n_m - 2];
     q->x = p->m_loop[p->n_m - 1];
@@ -177,7 +179,9 @@ bool wf_winograd_plan(wf_contract_plan *p) {
     q->row = q->channels + (q->channels % 1024 ? 0 : 16);
     q->tiles_x = ceil_div(e[q->x], 2);
     const int64_t strips = ceil_div(e[q->y], 2), images = p->m / e[q->y] / e[q->x];
-    if (images * strips * q->tiles_x < TILES || !worth(p)) return false;
+    if (wf_winograd_wanted() == WF_WINOGRAD_AUTO &&
+        (images * strips * q->tiles_x < TILES || !worth(p)))
+        return false;
     choose_blocks(p);
     q->on = wf_winograd_shared(p) <= U_MOST && wf_winograd_scratch(p) <= SCRATCH_MOST;
     return q->on;

@@ -29,6 +29,14 @@ static const double WF_WINOGRAD_V = 8, WF_WINOGRAD_OUT = 5, WF_WINOGRAD_CALL = 3
                     WF_WINOGRAD_POSITION = 4, WF_WINOGRAD_RATE = 0.93, WF_DIRECT_RATE = 0.85,
                     WF_WINOGRAD_WORTH = 0.85;
 
+/* WF_WINOGRAD=off|always, read once: never, or wherever it applies; else where it is faster. */
+typedef enum wf_winograd_mode {
+    WF_WINOGRAD_AUTO,
+    WF_WINOGRAD_OFF,
+    WF_WINOGRAD_ALWAYS
+} wf_winograd_mode;
+wf_winograd_mode wf_winograd_wanted(void);
+
 /* Whether the plan's pieces can be computed so, and should be; the plan has its classes, columns
  * and blocks of rows. Sets p->winograd, and blocks of whole pairs of image rows. */
 bool wf_winograd_plan(wf_contract_plan *p);
@@ -92,7 +100,5 @@ typedef struct wf_winograd_image {
 /* The rows top + y->a and top + y->b combined, with zeros outside of the image. */
 void wf_winograd_strip(const wf_winograd_table *f, const wf_winograd_image *m, int64_t top,
                        const wf_filter_product *y, float *to);
-
-bool wf_winograd_allowed(void);
 
 #endif

@@ -172,7 +172,8 @@ static bool choose_pieces(wf_contract_plan *p, double tiles, double terms) {
         q->parts = parts;
     }
     const double rate = q->channels % 8 || q->filters % 8 ? ODD_RATE : WF_DIRECT_RATE;
-    return best > 0 && best < terms * c * filters / 32 / rate;
+    return best > 0 && (wf_winograd_wanted() == WF_WINOGRAD_ALWAYS ||
+                        best < terms * c * filters / 32 / rate);
 }
 
 bool wf_winograd_sum_plan(wf_contract_plan *p) {
@@ -181,7 +182,7 @@ bool wf_winograd_sum_plan(wf_contract_plan *p) {
     double terms = 0, tiles = 0;
     source s;
     if (q->off || p->cells || p->batch > 1 || p->call->out.dtype != WF_F32 ||
-        !wf_winograd_allowed() || !read_source(p, 0, &s))
+        wf_winograd_wanted() == WF_WINOGRAD_OFF || !read_source(p, 0, &s))
         return false;
     *q = (wf_winograd){.y = s.y.tap, .x = s.z.tap, .channel = s.channel, .filter = s.filter,
                        .taps_y = (int)e[s.y.tap], .taps_x = (int)e[s.z.tap],
@@ -190,15 +191,20 @@ bool wf_winograd_sum_plan(wf_contract_plan *p) {
     q->products_x = wf_filter_products(q->taps_x);
     const int64_t row = q->products_x * (q->channels + PANELS * WF_PANEL);
     q->tiles = most(16, least(BLOCK_TILES, BLOCK_FLOATS / row));
+    for (int l = 0; l < p->c->rank; l++) /* along others the result would be repeated */
+        if (e[l] > 1 && l != q->y && l != q->x && l != q->channel && l != q->filter) return false;
     for (int i = 0; i < p->c->n_sources; i++) {
         if (!read_source(p, i, &s) || s.y.tap != q->y || s.z.tap != q->x ||
             s.channel != q->channel || s.filter != q->filter)
             return false;
+        q->tiles_x = most(q->tiles_x, cut_of(p, i, &s).tiles);
+    }
+    if (q->tiles_x > 4 * BLOCK_TILES) return false;
+    q->tiles = most(q->tiles, q->tiles_x);
+    for (int i = 0; i < p->c->n_sources; i++) { /* blocks are of q->tiles */
+        read_source(p, i, &s);
         const cut c = cut_of(p, i, &s);
         const wf_contract_source *from = &p->c->source[i];
-        if (c.tiles > 4 * BLOCK_TILES) return false;
-        q->tiles_x = most(q->tiles_x, c.tiles);
-        q->tiles = most(q->tiles, c.tiles);
         q->blocks += c.blocks;
         tiles += (double)(s.images * c.strips * c.tiles);
         terms += (double)(q->taps_y * q->taps_x) * (double)s.images *

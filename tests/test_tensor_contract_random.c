@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tensor/attr.h"
+#include "tensor/contract_winograd.h"
 #include "tests/fuzz/contraction.h"
 #include "tests/pieces.h"
 
@@ -65,7 +66,7 @@ static void check(wf_call call, int64_t span, bool exact, uint64_t seed) {
     else run_pieces(&call, 1);
     for (int64_t each = exact ? 1 : 3; each < 1000000; each *= 100000) {
         call.out.data = got.data = unset(&got, span);
-        run_pieces(&call, each);
+        run_pieces_in(&call, each, each < 100 ? PIECES_FINITE : 0xff);
         const int64_t at = differs(&want, &got, span);
         const double x = at < 0 ? 0 : wf_get(&got, at), y = at < 0 ? 0 : wf_get(&want, at);
         if (at >= 0) describe(&call);
@@ -134,12 +135,22 @@ static void check_packed(const fuzz_contraction *f, uint32_t sources, uint64_t s
 
 /* --- the test --------------------------------------------------------------------------------- */
 
+/* How many were planned by minimal filtering. */
+static int filtered, filtered_sums;
+
+static void count_filtered(const wf_call *call) {
+    wf_contract_plan p;
+    if (!wf_contract_plan_make(&p, call) || !p.winograd.on) return;
+    *(p.winograd.sums ? &filtered_sums : &filtered) += 1;
+}
+
 static void try(uint64_t seed) {
     uint64_t state = seed;
     fuzz_contraction f;
     fuzz_contraction_new(&f, &state);
     const wf_call call = {.op = &wf_op_contract, .attr = f.c, .n_in = 2 * f.c->n_sources,
                           .in = f.in, .out = f.out};
+    count_filtered(&call);
     check(call, f.span, true, seed);
     if (fuzz_one_in(&state, 3))
         check_packed(&f, 1 + (uint32_t)fuzz_below(&state, (1 << f.c->n_sources) - 1), seed);
@@ -154,5 +165,10 @@ Test(tensor_contract_random, fast_paths_give_the_reference_values) {
     const char *first = getenv("WF_SEED"), *many = getenv("WF_SEEDS");
     const uint64_t from = first ? strtoull(first, NULL, 10) : 0;
     const uint64_t n = many ? strtoull(many, NULL, 10) : first ? 1 : QUICK;
+    setenv("WF_WINOGRAD", "always", 0);
     for (uint64_t seed = from; seed < from + n; seed++) try(seed);
+    fprintf(stderr, "%llu contractions, %d by minimal filtering and %d such weight gradients\n",
+            (unsigned long long)n, filtered, filtered_sums);
+    if (wf_winograd_wanted() != WF_WINOGRAD_OFF && n >= QUICK)
+        cr_assert(filtered > 10 && filtered_sums > 10);
 }

@@ -191,6 +191,103 @@ static void draw_operand(uint64_t *state, fuzz_contraction *f, int i, uint32_t l
     a->data = wf_at(a, origin);
 }
 
+/* --- convolutions with stride 1 --------------------------------------------------------------- */
+
+/* A relation along which a window moves, and an axis that cuts some of it off, or none. */
+static int64_t draw_window(uint64_t *state, const wf_contract_attr *c, const wf_contract_source *s,
+                           int pixel, int tap, bool turned, wf_relation *r) {
+    const int64_t taps = wf_loop_extent(c, s, tap), all = wf_loop_extent(c, s, pixel) + taps - 1;
+    const int64_t before = fuzz_below(state, taps + 1), behind = fuzz_below(state, taps + 1);
+    *r = (wf_relation){.ca = 1, .a = pixel, .cb = turned ? -1 : 1, .b = tap, .div = 1,
+                       .offset = (turned ? taps - 1 : 0) - before};
+    return most(1, all - before - behind);
+}
+
+static void place_operand(uint64_t *state, fuzz_contraction *f, int i, int rank,
+                          const int64_t *dim, int64_t most_value) {
+    wf_array *a = &f->in[i];
+    const wf_shape shape = wf_shape_make(rank, dim);
+    *a = wf_array_dense(NULL, WF_F32, &shape);
+    const int64_t gap = fuzz_one_in(state, 3) ? 1 + fuzz_below(state, 5) : 0;
+    for (int j = 0; j < rank - 1; j++) /* between pixels */
+        a->stride[j] = a->stride[j] / dim[rank - 1] * (dim[rank - 1] + gap);
+    const int64_t n = dim[0] * a->stride[0];
+    f->memory[i] = malloc((size_t)n * sizeof(float));
+    cr_assert(f->memory[i], "no memory");
+    memset(f->memory[i], 0xff, (size_t)n * sizeof(float));
+    a->data = f->memory[i];
+    fill(state, a, most_value);
+}
+
+/* Output pixels (image, y, x, column) of sums over (ky, kx, channel). */
+static void draw_convolution(uint64_t *state, fuzz_contraction *f, int i, int taps_y, int taps_x) {
+    wf_contract_attr *c = f->c;
+    wf_contract_source *s = &c->source[i];
+    int64_t a[4] = {c->out[0]}, b[4] = {c->out[3], taps_y, taps_x};
+    s->n_sum = 3;
+    s->sum[0] = taps_y;
+    s->sum[1] = taps_x;
+    s->sum[2] = a[3] = b[3] = i && fuzz_one_in(state, 2) ? 1 : 12 + fuzz_below(state, 30);
+    s->rank_a = s->rank_b = 4;
+    s->a[0] = wf_plain(0);
+    a[1] = draw_window(state, c, s, 1, 4, fuzz_one_in(state, 2), &s->a[1]);
+    a[2] = draw_window(state, c, s, 2, 5, fuzz_one_in(state, 2), &s->a[2]);
+    s->a[3] = s->b[3] = wf_plain(6);
+    s->b[0] = wf_plain(3);
+    s->b[1] = wf_plain(4);
+    s->b[2] = wf_plain(5);
+    place_operand(state, f, 2 * i, 4, a, 100);
+    place_operand(state, f, 2 * i + 1, 4, b, 2);
+}
+
+/* Gradients (ky, kx, channel, filter) of sums over (image, y, x), in any order; X and G may be
+ * exchanged. */
+static void draw_weight_gradient(uint64_t *state, fuzz_contraction *f, int i, bool filters_lead) {
+    wf_contract_attr *c = f->c;
+    wf_contract_source *s = &c->source[i];
+    const int ky = filters_lead ? 1 : 0, channel = filters_lead ? 3 : 2;
+    const int filter = filters_lead ? 0 : 3, x = (int)fuzz_below(state, 2);
+    wf_relation *rx = x ? s->b : s->a, *rg = x ? s->a : s->b;
+    s->n_sum = 3;
+    s->sum[0] = 2 + fuzz_below(state, 4);
+    s->sum[1] = 14 + fuzz_below(state, 10);
+    s->sum[2] = fuzz_one_in(state, 8) ? 100 + fuzz_below(state, 60) : 14 + fuzz_below(state, 10);
+    s->rank_a = s->rank_b = 4;
+    int64_t to_x[4] = {s->sum[0], 0, 0, c->out[channel]};
+    const int64_t to_g[4] = {s->sum[0], s->sum[1], s->sum[2], c->out[filter]};
+    rx[0] = rg[0] = wf_plain(4);
+    rx[3] = wf_plain(channel);
+    for (int j = 1; j < 3; j++) {
+        to_x[j] = draw_window(state, c, s, 4 + j, ky + j - 1, fuzz_one_in(state, 20), &rx[j]);
+        rg[j] = wf_plain(4 + j);
+    }
+    rg[3] = wf_plain(filter);
+    place_operand(state, f, 2 * i + x, 4, to_x, 100);
+    place_operand(state, f, 2 * i + 1 - x, 4, to_g, 2);
+}
+
+/* Large enough for minimal filtering (tensor/contract_winograd.h), mostly. */
+static void draw_filtering(uint64_t *state, fuzz_contraction *f) {
+    wf_contract_attr *c = f->c;
+    const int taps_y = 1 + (int)fuzz_below(state, 5), taps_x = 2 + (int)fuzz_below(state, 4);
+    const bool gradient = fuzz_one_in(state, 2), filters_lead = fuzz_one_in(state, 2);
+    c->rank = 4;
+    if (gradient) {
+        c->out[filters_lead ? 1 : 0] = taps_y;
+        c->out[filters_lead ? 2 : 1] = taps_x;
+        c->out[filters_lead ? 0 : 2] = 13 + fuzz_below(state, 25);
+        c->out[3] = 13 + fuzz_below(state, 25);
+    } else {
+        c->out[0] = 1 + fuzz_below(state, 5);
+        c->out[1] = 8 + fuzz_below(state, 10);
+        c->out[2] = fuzz_one_in(state, 8) ? 100 + fuzz_below(state, 60) : 8 + fuzz_below(state, 10);
+        c->out[3] = 12 + fuzz_below(state, 40);
+    }
+    for (int i = 0; i < c->n_sources; i++)
+        if (gradient) draw_weight_gradient(state, f, i, filters_lead);
+        else draw_convolution(state, f, i, taps_y, taps_x);
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 /* Classes of the output loops: bit 0, A depends on it; bit 1, B. */
@@ -217,12 +314,9 @@ static void draw_source(uint64_t *state, fuzz_contraction *f, int i, const unsig
     }
 }
 
-void fuzz_contraction_new(fuzz_contraction *f, uint64_t *state) {
-    memset(f, 0, sizeof *f);
-    const int n = fuzz_one_in(state, 3) ? 1 + (int)fuzz_below(state, FUZZ_SOURCES) : 1;
-    f->c = calloc(1, wf_contract_attr_bytes(n));
-    cr_assert(f->c, "no memory");
-    f->c->n_sources = n;
+/* Of any kind. */
+static void draw_any(uint64_t *state, fuzz_contraction *f) {
+    const int n = f->c->n_sources;
     f->c->compute = (int32_t)fuzz_below(state, 3);
     f->c->narrow = f->c->compute && fuzz_one_in(state, 3);
     draw_loops(state, f->c);
@@ -234,6 +328,16 @@ void fuzz_contraction_new(fuzz_contraction *f, uint64_t *state) {
                         : class[fuzz_below(state, fuzz_one_in(state, 4) ? 10 : 8)];
     }
     for (int i = 0; i < n; i++) draw_source(state, f, i, uses, calm);
+}
+
+void fuzz_contraction_new(fuzz_contraction *f, uint64_t *state) {
+    memset(f, 0, sizeof *f);
+    const int n = fuzz_one_in(state, 3) ? 1 + (int)fuzz_below(state, FUZZ_SOURCES) : 1;
+    f->c = calloc(1, wf_contract_attr_bytes(n));
+    cr_assert(f->c, "no memory");
+    f->c->n_sources = n;
+    if (fuzz_one_in(state, 5)) draw_filtering(state, f);
+    else draw_any(state, f);
     int64_t origin;
     f->out.dtype = f->c->narrow ? WF_BF16 : WF_F32;
     f->out.shape = wf_shape_make(f->c->rank, f->c->out);
