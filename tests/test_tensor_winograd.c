@@ -47,7 +47,7 @@ static const struct {
     {{3, 19, 18, 40, 17, 7, 7, 1, {.pad = {3, 3}}}, ALL},
     {{4, 16, 18, 33, 40, 3, 5, 1, {.pad = {1, 2}}}, ALL},
     {{6, 15, 18, 40, 33, 5, 3, 1, {.groups = 1}}, ALL},
-    {{6, 11, 10, 16, 32, 3, 3, 1, {.pad = {3, 3}}}, ALL},
+    {{6, 10, 11, 65, 32, 3, 3, 1, {.pad = {3, 3}}}, ALL},
     {{8, 13, 10, 300, 33, 3, 3, 1, {.pad = {1, 1}}}, ALL},
     {{6, 16, 12, 33, 130, 5, 5, 1, {.pad = {2, 2}}}, ALL},
     {{3, 10, 16, 1024, 12, 2, 2, 1, {.pad = {1, 1}}}, ALL},
@@ -191,6 +191,35 @@ Test(tensor_winograd, weight_gradients_of_several_steps) {
             check_winograd(y, exact, name);
             wf_graph_free(g);
         }
+}
+
+/* Images along two loops; the operands exchanged; channels partly outside, which is not for this
+ * path; windows along three axes, neither. */
+Test(tensor_winograd, weight_gradients_of_other_forms) {
+    for (int k = 0; k < 8; k++) {
+        wf_graph *g = wf_graph_new();
+        const bool swapped = k & 1, outside = k & 2, deep = k & 4;
+        wf_contract_source s = {.n_sum = 4, .sum = {2, 3, 14, 15}, .rank_a = 5, .rank_b = 5};
+        wf_relation *x = swapped ? s.b : s.a, *z = swapped ? s.a : s.b;
+        for (int j = 0; j < 4; j++) {
+            x[j] = z[j] = wf_plain(5 + j);
+            if (j > 1 || (deep && j == 1))
+                x[j] = (wf_relation){.ca = 1, .a = j, .cb = 1, .b = 5 + j, .offset = -1, .div = 1};
+        }
+        x[4] = wf_plain(4);
+        x[4].offset = outside ? -2 : 0;
+        z[4] = wf_plain(0);
+        const wf_tensor in = f32(g, WF_SHAPE(2, 3, 14, 15, 65));
+        const wf_tensor d = f32(g, WF_SHAPE(2, 3, 14, 15, 32));
+        const wf_tensor t = made_whole(wf_contract(WF_SHAPE(32, deep ? 3 : 1, 3, 3, 65), &s,
+                                                   swapped ? d : in, swapped ? in : d));
+        cr_assert(wf_ok(t) && by_winograd(t) == !(outside || deep), "form %d", k);
+        float *want = reference(t), *got = with_gaps(t, 0, 0, 1);
+        cr_assert(relative(got, want, wf_count(t)) == 0, "form %d", k);
+        free(want);
+        free(got);
+        wf_graph_free(g);
+    }
 }
 
 /* An output loop that no operand depends on: what is summed is there for each of its values. */
