@@ -146,7 +146,9 @@ static void place_v(const wf_contract_plan *p, wf_source_plan *sp) {
     }
     const bool whole = p->n_n > 0 && p->n_inner == p->c->out[p->n_loop[p->n_n - 1]];
     const bool stays = wf_v_may_stay(p, &sp->v) && whole;
-    const bool pack = !sp->s->packed && p->flat && wf_v_may_pack(p, sp->s, &sp->v);
+    /* Pieces kept for sums that are not finite (contract_winograd.h) find nothing packed. */
+    const bool pack = !sp->s->packed && !p->winograd.sums && p->flat &&
+                      wf_v_may_pack(p, sp->s, &sp->v);
     const bool in_place = stays && p->n_inner % 16 == 0 && (sp->v.inside || may_clip(p, sp)) &&
                           sp->v.array->stride[wf_unit_axis(&sp->v)] == 1;
     const bool moving = sp->n_k > 8 * p->m;

@@ -207,7 +207,6 @@ static double cost_of(const wf_contract_plan *p) {
 /* Parts, blocks, and the memory that they need. */
 static void choose_work(wf_contract_plan *p) {
     p->n_blocks = p->panel_splits = p->parts = 1;
-    p->packed_floats = 0;
     if (p->dot || wf_winograd_sum_plan(p) || !choose_parts(p)) choose_blocks(p);
     if (!p->winograd.on) wf_winograd_plan(p);
     if (p->call->out.dtype == WF_BF16) p->wide_columns = wf_contract_block_panels(p) * WF_PANEL;
@@ -248,10 +247,5 @@ bool wf_contract_plan_make(wf_contract_plan *p, const wf_call *call) {
     if (!ok[0] && !ok[1]) return false;
     *p = q[ok[1] && (!ok[0] || cost[1] < cost[0])];
     choose_work(p);
-    /* Pieces that are kept for what is not finite find no panels packed. */
-    if (p->winograd.sums && p->packed_floats) {
-        p->winograd = (wf_winograd){.off = true};
-        choose_work(p);
-    }
     return true;
 }

@@ -70,7 +70,7 @@ typedef struct wf_source_plan {
 
 /* Minimal filtering of convolutions (contract_winograd.h). */
 typedef struct wf_winograd {
-    bool on, off;           /* off: not to be tried */
+    bool on;
     int y, x;               /* output loops along which tiles have two pixels each */
     int taps_y, taps_x;     /* of every source */
     int products_y, products_x;

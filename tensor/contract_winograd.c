@@ -179,11 +179,14 @@ bool wf_winograd_plan(wf_contract_plan *p) {
     q->row = q->channels + (q->channels % 1024 ? 0 : 16);
     q->tiles_x = ceil_div(e[q->x], 2);
     const int64_t strips = ceil_div(e[q->y], 2), images = p->m / e[q->y] / e[q->x];
+    if (q->products_y * q->products_x >= 4 * q->taps_y * q->taps_x) return false;
     if (wf_winograd_wanted() == WF_WINOGRAD_AUTO &&
         (images * strips * q->tiles_x < TILES || !worth(p)))
         return false;
+    const wf_contract_plan before = *p;
     choose_blocks(p);
     q->on = wf_winograd_shared(p) <= U_MOST && wf_winograd_scratch(p) <= SCRATCH_MOST;
+    if (!q->on) *p = before;
     return q->on;
 }
 

@@ -51,7 +51,6 @@ void wf_winograd_pack(const wf_contract_plan *p, int64_t i, const float *const *
 /* A piece, into `out` at its first row. False: something is not finite; `out` means nothing. */
 bool wf_winograd_piece(const wf_piece *w, const float *u, float *scratch, float *out);
 
-/* How a source moves over its images. */
 /* How a side moves along one axis: by one output loop, and by at most one sum loop of taps. */
 typedef struct wf_winograd_window {
     int axis, sum; /* sum: loop of the taps, -1: none */

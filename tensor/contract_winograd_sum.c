@@ -17,6 +17,7 @@ enum {
     PANELS = 4,             /* of a piece, at most */
     PIECES = 8,             /* wanted */
     PARTS_MOST = 4 << 20,   /* floats of all parts */
+    SCRATCH_MOST = 4 << 20,
     TAP_CHANNELS = 16       /* of a piece of the second phase */
 };
 /* Cycles for a vector of a part, which is written, read and added; of dU, when a block is added to
@@ -181,7 +182,7 @@ bool wf_winograd_sum_plan(wf_contract_plan *p) {
     const int64_t *e = p->c->out;
     double terms = 0, tiles = 0;
     source s;
-    if (q->off || p->cells || p->batch > 1 || p->call->out.dtype != WF_F32 ||
+    if (p->dot || p->cells || p->batch > 1 || p->call->out.dtype != WF_F32 ||
         wf_winograd_wanted() == WF_WINOGRAD_OFF || !read_source(p, 0, &s))
         return false;
     *q = (wf_winograd){.y = s.y.tap, .x = s.z.tap, .channel = s.channel, .filter = s.filter,
@@ -210,7 +211,7 @@ bool wf_winograd_sum_plan(wf_contract_plan *p) {
         terms += (double)(q->taps_y * q->taps_x) * (double)s.images *
                  (double)extent(p, from, s.y.pixel) * (double)extent(p, from, s.z.pixel);
     }
-    q->on = q->sums = choose_pieces(p, tiles, terms);
+    q->on = q->sums = choose_pieces(p, tiles, terms) && wf_winograd_sum_scratch(p) <= SCRATCH_MOST;
     return q->on;
 }
 

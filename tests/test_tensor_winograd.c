@@ -52,7 +52,7 @@ static const struct {
     {{6, 16, 12, 33, 130, 5, 5, 1, {.pad = {2, 2}}}, ALL},
     {{3, 10, 16, 1024, 12, 2, 2, 1, {.pad = {1, 1}}}, ALL},
     {{1, 4, 700, 40, 12, 3, 2, 1, {.pad = {1, 1}}}, ALL},
-    {{6, 16, 16, 12, 33, 3, 3, 1, {.pad = {1, 1}}}, FORWARD | DATA},
+    {{6, 16, 16, 12, 33, 3, 3, 1, {.pad = {1, 1}}}, ALL},
 };
 
 static void check_case(size_t i, bool exact) {
@@ -293,11 +293,25 @@ Test(tensor_winograd, other_contractions_take_other_paths) {
         {4, 16, 16, 32, 32, 3, 3, 32, {.pad = {1, 1}}},
         {4, 16, 16, 32, 32, 1, 1, 1, {.groups = 1}},
         {4, 20, 20, 16, 16, 8, 8, 1, {.pad = {4, 4}}}, /* so many taps */
-        {1, 3, 5, 32, 32, 3, 3, 1, {.pad = {1, 1}}},   /* so few tiles */
-        {4, 16, 16, 8, 8, 3, 3, 1, {.pad = {1, 1}}},   /* so few channels */
     };
     for (size_t i = 0; i < WF_COUNT(no); i++)
         cr_assert(on_of(&no[i]) == 0, "case %zu: %x", i, on_of(&no[i]));
+}
+
+/* Without WF_WINOGRAD=always: what would be slower is not, and the bundled model's layers are. */
+Test(tensor_winograd_choice, where_it_is_faster) {
+    static const conv_case slower[] = {
+        {1, 3, 5, 32, 32, 3, 3, 1, {.pad = {1, 1}}}, /* so few tiles */
+        {4, 16, 16, 8, 8, 3, 3, 1, {.pad = {1, 1}}}, /* so few channels */
+    };
+    static const conv_case faster[] = {
+        {8, 32, 32, 64, 256, 5, 5, 1, {.pad = {2, 2}}},
+        {8, 32, 32, 64, 256, 3, 3, 1, {.pad = {1, 1}}},
+    };
+    for (size_t i = 0; i < WF_COUNT(slower); i++)
+        cr_assert(on_of(&slower[i]) == 0, "case %zu: %x", i, on_of(&slower[i]));
+    for (size_t i = 0; i < WF_COUNT(faster); i++)
+        cr_assert(on_of(&faster[i]) == ALL, "case %zu: %x", i, on_of(&faster[i]));
 }
 
 /* Convolutions whose output has columns apart, and whose channels are partly outside. */
