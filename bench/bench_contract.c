@@ -1,7 +1,8 @@
 /* Contractions through their fast path, on the shapes of the bundled model (batch 8, 32x32, hidden
  * 64): forward, data gradient, weight gradient. Each result is verified on sampled elements against
  * the reference evaluation before it is timed; the share is of the multiply-add peak measured in
- * the same run.
+ * the same run. Minimal filtering (tensor/contract_winograd.h) makes fewer multiply-adds than are
+ * counted; WF_WINOGRAD=off is without it.
  *
  *   bench_contract [text [mode]]   only the lines whose name contains text; computing in f32, f32x3
  *                                  or bf16 */
