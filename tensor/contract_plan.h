@@ -157,6 +157,9 @@ int wf_unit_axis(const wf_side *side);
 
 void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
                   const wf_array *array, wf_side *side);
+/* No index of a side is ever outside, but along axes y and x (-1: none). */
+bool wf_side_inside_but(const wf_contract_attr *c, const wf_contract_source *s,
+                        const wf_side *side, int y, int x);
 /* Some of n output loops, or some sum loop of more than one step, is contiguous (or there is
  * nothing to sum). */
 bool wf_side_unit_in(const wf_side *side, const wf_contract_plan *p, const int *loop, int n);

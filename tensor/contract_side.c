@@ -14,12 +14,26 @@ static int64_t times(int64_t a, int64_t b) {
     return wf_mul_i64(a, b, &product) && product < most ? product : most;
 }
 
+bool wf_side_inside_but(const wf_contract_attr *c, const wf_contract_source *s,
+                        const wf_side *side, int y, int x) {
+    for (int j = 0; j < side->rank; j++) {
+        int64_t lo = side->offset[j], hi = lo;
+        if (j == y || j == x) continue;
+        for (int l = 0; l < c->rank + s->n_sum; l++) {
+            const int64_t reach = side->coef[j][l] * (wf_loop_extent(c, s, l) - 1);
+            *(reach < 0 ? &lo : &hi) += reach;
+        }
+        if (lo < 0 || hi >= side->array->shape.dim[j]) return false;
+    }
+    return true;
+}
+
 void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool is_b,
                   const wf_array *array, wf_side *side) {
     memset(side, 0, sizeof *side);
     side->array = array;
     side->rank = is_b ? s->rank_b : s->rank_a;
-    side->linear = side->inside = true;
+    side->linear = true;
     const int n_loops = c->rank + s->n_sum;
     for (int j = 0; j < side->rank; j++) {
         const wf_relation *r = is_b ? &s->b[j] : &s->a[j];
@@ -27,15 +41,10 @@ void wf_side_read(const wf_contract_attr *c, const wf_contract_source *s, bool i
         if (r->b >= 0) side->coef[j][r->b] += r->cb;
         side->offset[j] = r->offset;
         side->div[j] = r->div;
-        int64_t lo = r->offset, hi = r->offset;
-        for (int l = 0; l < n_loops; l++) {
-            const int64_t reach = side->coef[j][l] * (wf_loop_extent(c, s, l) - 1);
-            *(reach < 0 ? &lo : &hi) += reach;
-            side->step[l] += side->coef[j][l] * array->stride[j];
-        }
-        if (r->div != 1) side->linear = side->inside = false;
-        if (lo < 0 || hi >= array->shape.dim[j]) side->inside = false;
+        for (int l = 0; l < n_loops; l++) side->step[l] += side->coef[j][l] * array->stride[j];
+        side->linear &= r->div == 1;
     }
+    side->inside = side->linear && wf_side_inside_but(c, s, side, -1, -1);
 }
 
 int wf_unit_axis(const wf_side *side) {

@@ -65,20 +65,6 @@ static bool channels_of(const wf_contract_plan *p, const wf_source_plan *sp,
     return true;
 }
 
-/* True if no index along other axes is outside. */
-static bool others_inside(const wf_contract_plan *p, const wf_source_plan *sp, int y, int x) {
-    for (int j = 0; j < sp->u.rank; j++) {
-        int64_t lo = sp->u.offset[j], hi = lo;
-        if (j == y || j == x) continue;
-        for (int l = 0; l < p->c->rank + sp->s->n_sum; l++) {
-            const int64_t reach = sp->u.coef[j][l] * (wf_loop_extent(p->c, sp->s, l) - 1);
-            *(reach < 0 ? &lo : &hi) += reach;
-        }
-        if (lo < 0 || hi >= sp->u.array->shape.dim[j]) return false;
-    }
-    return true;
-}
-
 bool wf_winograd_read(const wf_contract_plan *p, const wf_source_plan *sp,
                       wf_winograd_source *out) {
     const wf_winograd *q = &p->winograd;
@@ -87,7 +73,7 @@ bool wf_winograd_read(const wf_contract_plan *p, const wf_source_plan *sp,
     if (out->y.axis == out->x.axis || !channels_of(p, sp, &out->y, &out->x, &out->channel))
         return false;
     out->channels = out->channel < 0 ? 1 : wf_loop_extent(p->c, sp->s, out->channel);
-    return others_inside(p, sp, out->y.axis, out->x.axis);
+    return wf_side_inside_but(p->c, sp->s, &sp->u, out->y.axis, out->x.axis);
 }
 
 /* True if the columns of a panel are next to each other in the output. */
@@ -206,7 +192,7 @@ int64_t wf_winograd_shared(const wf_contract_plan *p) {
 
 /* --- filters ---------------------------------------------------------------------------------- */
 
-/* Floats between taps in a packed panel, and where the first tap is: the order of the sum loops. */
+/* Floats between steps of a sum loop in a packed panel; -1: it has one step. */
 static int64_t panel_step(const wf_contract_plan *p, const wf_source_plan *sp, int loop) {
     int64_t step = WF_PANEL;
     for (int l = p->c->rank + sp->s->n_sum - 1; l > loop; l--)
@@ -224,7 +210,7 @@ void wf_winograd_pack(const wf_contract_plan *p, int64_t i, const float *const *
         wf_source_plan sp;
         wf_winograd_source s;
         wf_contract_plan_source(p, k, &sp);
-        if (!wf_winograd_read(p, &sp, &s)) return;
+        wf_winograd_read(p, &sp, &s); /* as it was planned */
         int64_t sy = panel_step(p, &sp, s.y.sum), sx = panel_step(p, &sp, s.x.sum);
         const int64_t sc = panel_step(p, &sp, s.channel);
         const float *g = packed[k];

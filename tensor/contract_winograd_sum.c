@@ -75,21 +75,6 @@ static int only_loop(const wf_contract_plan *p, const wf_side *side, int tap_y, 
     return only;
 }
 
-/* True if no index of X along axes without windows is outside. */
-static bool others_inside(const wf_contract_plan *p, const wf_contract_source *s,
-                          const wf_side *x, int y, int z) {
-    for (int j = 0; j < x->rank; j++) {
-        int64_t lo = x->offset[j], hi = lo;
-        if (j == y || j == z) continue;
-        for (int l = 0; l < p->c->rank + s->n_sum; l++) {
-            const int64_t reach = x->coef[j][l] * (extent(p, s, l) - 1);
-            *(reach < 0 ? &lo : &hi) += reach;
-        }
-        if (lo < 0 || hi >= x->array->shape.dim[j]) return false;
-    }
-    return true;
-}
-
 static bool read_as(const wf_contract_plan *p, int i, int x_side, source *out) {
     const wf_contract_source *s = &p->c->source[i];
     int n = 0;
@@ -103,7 +88,7 @@ static bool read_as(const wf_contract_plan *p, int i, int x_side, source *out) {
         if (n == 2) return false;
         *(n++ ? &out->z : &out->y) = w;
     }
-    if (n < 2 || !others_inside(p, s, &out->x, out->y.axis, out->z.axis)) return false;
+    if (n < 2 || !wf_side_inside_but(p->c, s, &out->x, out->y.axis, out->z.axis)) return false;
     out->g_y = wf_side_axis(&out->g, out->y.pixel);
     out->g_z = wf_side_axis(&out->g, out->z.pixel);
     if (out->g_y < 0 || out->g_z < 0 || out->g_y == out->g_z ||

@@ -12,6 +12,14 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/* What tiles are loaded from. */
+typedef struct operand {
+    wf_winograd_image image;   /* without its first pixel */
+    const float *first;        /* of the piece's first image */
+    int64_t top;               /* row of the first window of the piece */
+    int64_t step[WF_MAX_RANK]; /* of the row loops before y */
+} operand;
+
 /* A piece at work. */
 typedef struct piece {
     const wf_piece *w;
@@ -19,6 +27,7 @@ typedef struct piece {
     const wf_winograd_table *f;
     wf_filter y, x;
     int64_t strips, images, tiles; /* strips of an image */
+    operand from[WF_WINOGRAD_SOURCES];
     float *v, *m, *row;
     int64_t *at;   /* (tiles) */
     uint8_t *edge; /* (tiles) */
@@ -47,49 +56,64 @@ void wf_winograd_strip(const wf_winograd_table *f, const wf_winograd_image *m, i
             for (int64_t k = 0; k < c; k++) to[k] = (float)y->sign * from[yb * m->y_step + k];
 }
 
-/* V at row a of positions: of all sources, tiles and positions along x. */
-static void load(const piece *t, int a) {
+/* Source i of the piece. */
+static operand find(const piece *t, int i) {
     const wf_winograd *q = t->q;
     const wf_contract_plan *p = t->w->p;
+    wf_source_plan sp;
+    wf_winograd_source s;
+    wf_contract_plan_source(p, i, &sp);
+    wf_winograd_read(p, &sp, &s); /* as it was planned */
+    const wf_array *u = sp.u.array;
+    operand o = {
+        .image = {.height = u->shape.dim[s.y.axis], .width = u->shape.dim[s.x.axis],
+                  .y_step = u->stride[s.y.axis], .x_step = u->stride[s.x.axis],
+                  .channels = s.channels,
+                  .left = sp.u.offset[s.x.axis] - (s.x.turned ? q->taps_x - 1 : 0),
+                  .columns = 2 * q->tiles_x + q->taps_x - 1},
+        .first = u->data,
+        .top = sp.u.offset[s.y.axis] - (s.y.turned ? q->taps_y - 1 : 0) + t->w->out.lo[q->y]};
+    for (int j = 0; j < sp.u.rank; j++)
+        if (j != s.y.axis && j != s.x.axis) o.first += sp.u.offset[j] * u->stride[j];
+    for (int l = 0; l < p->n_m - 2; l++) {
+        o.step[l] = sp.u.step[p->m_loop[l]];
+        o.first += o.step[l] * t->w->out.lo[p->m_loop[l]];
+    }
+    return o;
+}
+
+/* Offset of an image of the piece, by the steps of the row loops before y. */
+static int64_t image_at(const piece *t, int64_t image, const int64_t *step) {
+    const wf_contract_plan *p = t->w->p;
+    int64_t at = 0;
+    for (int l = p->n_m - 3; l >= 0; l--) {
+        const int64_t n = t->w->out.n[p->m_loop[l]];
+        at += image % n * step[l];
+        image /= n;
+    }
+    return at;
+}
+
+/* V at row a of positions: of all sources, tiles and positions along x. */
+static void load(piece *t, int a) {
+    const wf_winograd *q = t->q;
     int64_t before = 0;
-    for (int k = 0; k < p->c->n_sources; k++) {
-        wf_source_plan sp;
-        wf_winograd_source s;
-        wf_contract_plan_source(p, k, &sp);
-        if (!wf_winograd_read(p, &sp, &s)) return;
-        const int64_t top = sp.u.offset[s.y.axis] - (s.y.turned ? q->taps_y - 1 : 0);
-        const wf_array *u = sp.u.array;
-        wf_winograd_image m = {
-            .height = u->shape.dim[s.y.axis], .width = u->shape.dim[s.x.axis],
-            .y_step = u->stride[s.y.axis], .x_step = u->stride[s.x.axis], .channels = s.channels,
-            .left = sp.u.offset[s.x.axis] - (s.x.turned ? q->taps_x - 1 : 0),
-            .columns = 2 * q->tiles_x + q->taps_x - 1};
-        int64_t v[WF_MAX_RANK] = {0}; /* of the row loops before y */
+    for (int k = 0; k < t->w->p->c->n_sources; k++) {
+        operand *o = &t->from[k];
+        const int64_t c = o->image.channels;
         float *to = t->v + before;
         for (int64_t image = 0; image < t->images; image++) {
-            const float *from = sp.u.array->data;
-            for (int j = 0; j < sp.u.rank; j++)
-                if (j != s.y.axis && j != s.x.axis)
-                    from += sp.u.offset[j] * sp.u.array->stride[j];
-            for (int l = 0; l < p->n_m - 2; l++)
-                from += sp.u.step[p->m_loop[l]] * (t->w->out.lo[p->m_loop[l]] + v[l]);
-            m.first = from;
+            o->image.first = o->first + image_at(t, image, o->step);
             for (int64_t i = 0; i < t->strips; i++, to += q->tiles_x * q->row) {
-                wf_winograd_strip(t->f, &m, top + t->w->out.lo[q->y] + 2 * i, &t->y.product[a],
-                                  t->row);
+                wf_winograd_strip(t->f, &o->image, o->top + 2 * i, &t->y.product[a], t->row);
                 for (int b = 0; b < t->x.n; b++) {
                     const wf_filter_product *x = &t->x.product[b];
-                    t->f->combine(to + b * q->tiles * q->row, q->row, t->row + x->a * s.channels,
-                                  t->row + x->b * s.channels, 2 * s.channels, x->sign, q->tiles_x,
-                                  s.channels);
+                    t->f->combine(to + b * q->tiles * q->row, q->row, t->row + x->a * c,
+                                  t->row + x->b * c, 2 * c, x->sign, q->tiles_x, c);
                 }
             }
-            for (int l = p->n_m - 3; l >= 0; l--) {
-                if (++v[l] < t->w->out.n[p->m_loop[l]]) break;
-                v[l] = 0;
-            }
         }
-        before += s.channels;
+        before += c;
     }
 }
 
@@ -98,15 +122,11 @@ static void place(const piece *t) {
     const wf_contract_plan *p = t->w->p;
     const int64_t *stride = p->call->out.stride;
     const int64_t height = t->w->out.n[t->q->y], width = p->c->out[t->q->x];
-    int64_t *at = t->at;
+    int64_t *at = t->at, step[WF_MAX_RANK];
     uint8_t *edge = t->edge;
+    for (int l = 0; l < p->n_m - 2; l++) step[l] = stride[p->m_loop[l]];
     for (int64_t image = 0; image < t->images; image++) {
-        int64_t first = 0, rest = image;
-        for (int l = p->n_m - 3; l >= 0; l--) {
-            const int loop = p->m_loop[l];
-            first += rest % t->w->out.n[loop] * stride[loop];
-            rest /= t->w->out.n[loop];
-        }
+        const int64_t first = image_at(t, image, step);
         for (int64_t y = 0; y < height; y += 2)
             for (int64_t x = 0; x < width; x += 2) {
                 *at++ = first + y * stride[t->q->y] + x * stride[t->q->x];
@@ -174,6 +194,7 @@ bool wf_winograd_piece(const wf_piece *w, const float *u, float *scratch, float 
     t.m = t.v + q->products_x * q->tiles * q->row;
     t.row = t.m + q->products_x * WF_TILE_M * WF_PANEL;
     out += w->first_inner * WF_PANEL;
+    for (int k = 0; k < w->p->c->n_sources; k++) t.from[k] = find(&t, k);
     place(&t);
     for (int a = 0; a < t.y.n; a++) {
         load(&t, a);
