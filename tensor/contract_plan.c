@@ -48,25 +48,27 @@ static void choose_columns(wf_contract_plan *p) {
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-static void choose_row_block(wf_contract_plan *p, int64_t target) {
-    int64_t suffix = 1;
-    p->m_chunk_loop = 0;
-    p->m_chunk_step = 1;
-    for (int i = p->n_m - 1; i >= 0; i--) {
-        const int64_t e = p->c->out[p->m_loop[i]];
-        p->m_chunk_loop = i;
-        if (suffix * e > target || i == 0) {
-            const int64_t blocks = ceil_div(e, most(1, target / suffix));
-            p->m_chunk_step = ceil_div(e, blocks);
-            break;
-        }
-        suffix *= e;
-    }
-    p->m_rows = p->m_chunk_step * suffix;
+void wf_contract_cut_rows(wf_contract_plan *p, int i, int64_t step) {
+    p->m_chunk_loop = i;
+    p->m_chunk_step = p->m_rows = step;
     p->m_blocks = 1;
-    for (int i = 0; i < p->m_chunk_loop; i++) p->m_blocks *= p->c->out[p->m_loop[i]];
-    if (p->n_m)
-        p->m_blocks *= ceil_div(p->c->out[p->m_loop[p->m_chunk_loop]], p->m_chunk_step);
+    if (p->n_m == 0) return;
+    for (int k = i + 1; k < p->n_m; k++) p->m_rows *= p->c->out[p->m_loop[k]];
+    for (int k = 0; k < i; k++) p->m_blocks *= p->c->out[p->m_loop[k]];
+    p->m_blocks *= ceil_div(p->c->out[p->m_loop[i]], step);
+}
+
+void wf_contract_choose_rows(wf_contract_plan *p, int64_t target) {
+    int64_t behind = 1; /* rows of a step of loop i */
+    int i = p->n_m - 1;
+    for (; i > 0 && behind * p->c->out[p->m_loop[i]] <= target; i--)
+        behind *= p->c->out[p->m_loop[i]];
+    if (i < 0) {
+        wf_contract_cut_rows(p, 0, 1);
+        return;
+    }
+    const int64_t e = p->c->out[p->m_loop[i]];
+    wf_contract_cut_rows(p, i, ceil_div(e, ceil_div(e, most(1, target / behind))));
 }
 
 static void choose_blocks(wf_contract_plan *p) {
@@ -75,13 +77,13 @@ static void choose_blocks(wf_contract_plan *p) {
                                ? WF_ONE_BLOCK
                                : least(p->dot ? DOT_ROWS : M_MOST,
                                        most(M_LEAST, ceil_div(p->m * p->batch, PIECES)));
-    choose_row_block(p, target);
+    wf_contract_choose_rows(p, target);
     bool paired = false;
     if (p->cells) {
         wf_source_plan sp;
         wf_contract_plan_source(p, 0, &sp);
         paired = !sp.rows_form;
-        if (paired && target < M_PAIRED) choose_row_block(p, target = M_PAIRED);
+        if (paired && target < M_PAIRED) wf_contract_choose_rows(p, target = M_PAIRED);
     }
     /* A box of U over all k should stay in L2. */
     for (int64_t t = target; t > WF_TILE_M; t /= 2) {
@@ -93,7 +95,7 @@ static void choose_blocks(wf_contract_plan *p) {
                    (p->dot && sp.u_floats <= WF_BOX_FLOATS);
         }
         if (fits) break;
-        choose_row_block(p, t / 2);
+        wf_contract_choose_rows(p, t / 2);
     }
     const int64_t blocks = p->m_blocks * p->batch, inner = p->n_panels / p->n_outer;
     int64_t wanted = blocks >= PIECES / 2 ? 1 : ceil_div(PIECES / 2, blocks);
@@ -121,7 +123,7 @@ static bool choose_parts(wf_contract_plan *p) {
     const wf_contract_plan before = *p;
     p->n_blocks = p->panel_splits = 1;
     p->parts = 2; /* or more */
-    choose_row_block(p, least(M_MOST, most(WF_TILE_M, PART_BLOCK / p->n)));
+    wf_contract_choose_rows(p, least(M_MOST, most(WF_TILE_M, PART_BLOCK / p->n)));
     bool moving = true;
     for (int i = 0; i < c->n_sources && moving; i++) {
         wf_source_plan sp;

@@ -127,6 +127,10 @@ bool wf_v_may_stay(const wf_contract_plan *p, const wf_side *v);
 int64_t wf_contract_block_panels(const wf_contract_plan *p);
 
 void wf_contract_plan_source(const wf_contract_plan *p, int i, wf_source_plan *sp);
+/* Blocks of about `target` rows; of `step` steps of row loop i (an index into m_loop), and all of
+ * those behind it. */
+void wf_contract_choose_rows(wf_contract_plan *p, int64_t target);
+void wf_contract_cut_rows(wf_contract_plan *p, int i, int64_t step);
 /* How many chunks a source is computed in. */
 int64_t wf_contract_plan_chunks(const wf_source_plan *sp);
 

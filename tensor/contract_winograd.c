@@ -23,11 +23,12 @@ wf_winograd_mode wf_winograd_wanted(void) {
     int now = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (now == 0) {
         const char *want = getenv("WF_WINOGRAD");
-        now = 1 + (!want                         ? WF_WINOGRAD_AUTO
-                   : strcmp(want, "off") == 0    ? WF_WINOGRAD_OFF
-                   : strcmp(want, "always") == 0 ? WF_WINOGRAD_ALWAYS
-                                                 : WF_WINOGRAD_AUTO);
-        __atomic_store_n(&known, now, __ATOMIC_RELAXED);
+        const bool off = want && strcmp(want, "off") == 0;
+        const bool always = want && strcmp(want, "always") == 0;
+        now = 1 + (off ? WF_WINOGRAD_OFF : always ? WF_WINOGRAD_ALWAYS : WF_WINOGRAD_AUTO);
+        if (__atomic_exchange_n(&known, now, __ATOMIC_RELAXED) == 0 && want && *want && !off &&
+            !always)
+            wf_log_line("WF_WINOGRAD=%s is unknown; off and always are known", want);
     }
     return (wf_winograd_mode)(now - 1);
 }
@@ -100,29 +101,12 @@ static void choose_blocks(wf_contract_plan *p) {
     const int64_t u = least(NEAR_FLOATS / 2, q->products_x * q->channels * columns);
     const int64_t fits = (NEAR_FLOATS - u) / (q->products_x * q->row + 4 * columns);
     const int64_t share = images * strips * q->tiles_x / PIECES;
-    const int64_t target = most(1, most(TILES_LEAST, least(fits, share)) / q->tiles_x);
-    int64_t whole = 1; /* strips of all of the loops behind the one that is cut */
-    p->m_chunk_loop = at;
-    p->m_chunk_step = e[q->y];
-    p->m_rows = e[q->y] * e[q->x];
-    if (strips > target) {
-        p->m_chunk_step = 2 * ceil_div(strips, ceil_div(strips, target));
-        p->m_rows = p->m_chunk_step * e[q->x];
-        whole = p->m_chunk_step / 2;
-    } else {
-        whole = strips;
-        for (int i = at - 1; i >= 0 && whole < target; i--) {
-            const int64_t n = e[p->m_loop[i]], blocks = ceil_div(n, most(1, target / whole));
-            p->m_chunk_loop = i;
-            p->m_chunk_step = ceil_div(n, blocks);
-            p->m_rows *= p->m_chunk_step;
-            whole *= p->m_chunk_step;
-            if (blocks > 1) break;
-        }
-    }
-    q->tiles = whole * q->tiles_x;
-    p->m_blocks = ceil_div(e[p->m_loop[p->m_chunk_loop]], p->m_chunk_step);
-    for (int i = 0; i < p->m_chunk_loop; i++) p->m_blocks *= e[p->m_loop[i]];
+    const int64_t target = most(TILES_LEAST, least(fits, share)); /* tiles, of 4 pixels */
+    wf_contract_choose_rows(p, 4 * target);
+    if (p->m_chunk_loop > at) wf_contract_cut_rows(p, at, 2);
+    if (p->m_chunk_loop == at) wf_contract_cut_rows(p, at, 2 * ceil_div(p->m_chunk_step, 2));
+    q->tiles = p->m_chunk_loop == at ? p->m_chunk_step / 2 * q->tiles_x
+                                     : p->m_rows / e[q->y] / e[q->x] * strips * q->tiles_x;
 }
 
 /* Whether the cycles for an image are well below those of the direct sums. */

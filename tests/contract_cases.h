@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/compiler.h"
 #include "tensor/contract_plan.h"
 #include "tests/pieces.h"
 
@@ -225,6 +226,18 @@ static inline wf_tensor build_conv(wf_graph *g, const conv_case *k) {
     o.groups = k->groups;
     const wf_tensor x = f32(g, WF_SHAPE(k->n, k->h, k->w, k->c)); /* node 1, then w: node 2 */
     return wf_conv(x, f32(g, WF_SHAPE(k->o, k->kh, k->kw, k->c / k->groups)), o);
+}
+
+/* The value by a program that has nothing else to do. */
+static inline float *by_program(wf_tensor y, unsigned off, int threads) {
+    wf_program *p;
+    const wf_compile_opt o = {.off = off | WF_PASS_ALONE, .threads = threads};
+    const size_t bytes = (size_t)wf_count(y) * sizeof(float);
+    float *out = malloc(bytes);
+    cr_assert(wf_compile(&p, y.graph, &y, 1, o) == WF_OK && wf_run(p) == WF_OK &&
+              wf_run(p) == WF_OK && wf_read(p, y, out, bytes) == WF_OK, "%s", wf_error());
+    wf_program_free(p);
+    return out;
 }
 
 #endif

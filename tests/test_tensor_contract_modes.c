@@ -1,6 +1,5 @@
 /* Contractions that compute in bf16 and f32x3: the fast path against the reference evaluation, over
  * the grid of odd shapes, in all directions. */
-#include "compiler/compiler.h"
 #include "tensor/kernels/cells.h"
 #include "tests/contract_cases.h"
 
@@ -251,17 +250,6 @@ static wf_tensor two_layers(wf_graph *g, wf_compute compute, bool narrow) {
     if (narrow) h = wf_cast(h, WF_BF16);
     return wf_add(wf_contract_recast(g, y.id, (const wf_tensor[]){h, last}, compute, false),
                   f32(g, WF_SHAPE(24)));
-}
-
-static float *by_program(wf_tensor y, unsigned off, int threads) {
-    wf_program *p;
-    const wf_compile_opt o = {.off = off | WF_PASS_ALONE, .threads = threads};
-    const size_t bytes = (size_t)wf_count(y) * sizeof(float);
-    float *out = malloc(bytes);
-    cr_assert(wf_compile(&p, y.graph, &y, 1, o) == WF_OK && wf_run(p) == WF_OK &&
-              wf_run(p) == WF_OK && wf_read(p, y, out, bytes) == WF_OK, "%s", wf_error());
-    wf_program_free(p);
-    return out;
 }
 
 Test(tensor_contract_modes, programs_give_the_same_bits_on_any_number_of_threads) {

@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "compiler/compiler.h"
 #include "tests/winograd_cases.h"
 
 TestSuite(tensor_winograd_values, .init = winograd_always);
@@ -155,17 +154,6 @@ Test(tensor_winograd_values, several_sources) {
 }
 
 /* --- in programs ------------------------------------------------------------------------------ */
-
-static float *by_program(wf_tensor y, unsigned off, int threads) {
-    wf_program *p;
-    const wf_compile_opt o = {.off = off | WF_PASS_ALONE, .threads = threads};
-    const size_t bytes = (size_t)wf_count(y) * sizeof(float);
-    float *out = malloc(bytes);
-    cr_assert(wf_compile(&p, y.graph, &y, 1, o) == WF_OK && wf_run(p) == WF_OK &&
-              wf_run(p) == WF_OK && wf_read(p, y, out, bytes) == WF_OK, "%s", wf_error());
-    wf_program_free(p);
-    return out;
-}
 
 /* Two layers and a weight gradient, in blocks of a chain where there are chains, with a value that
  * makes one piece of them start anew. */
